@@ -1,0 +1,47 @@
+# One line a target: `make` lists them. Everything is installed into .venv from requirements.lock, versions and hashes pinned.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test quick check bench lock generate clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+install: $(STAMP)  ## make .venv and install the locked dependencies and the project into it
+
+$(STAMP): requirements.lock pyproject.toml scripts/install
+	scripts/install $(PYTHON) $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## train across three hospitals on data that needs no download; prints the table and the report's place
+	$(BIN)/consilia run examples/breast-cancer.yaml
+
+test: check  ## everything CI runs: check, then all tests
+	$(BIN)/pytest
+
+quick: $(STAMP)  ## the tests that take seconds
+	$(BIN)/pytest -m "not slow"
+
+check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/sizes.py
+	$(BIN)/python scripts/generate.py --check
+
+generate: $(STAMP)  ## rewrite crds/ and docs/reference/ from the types
+	$(BIN)/python scripts/generate.py
+
+bench: $(STAMP)  ## run the benchmarks and rewrite the tables in docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP)  ## resolve requirements.lock and requirements-uv.lock anew
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements.lock
+	grep -A 40 '^uv==' requirements.lock | awk 'NR == 1 || /^ /{print} NR > 1 && /^[a-z]/{exit}' | sed '$$ s/ \\$$//' > requirements-uv.lock
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,110 @@
+"""Every error that Consilia raises on purpose.
+
+ConsiliaError
+├── PermanentError            trying again changes nothing: somebody must act
+│   ├── ManifestError         a job, hospital or dataset file breaks a rule
+│   ├── NotSupportedYet       a field or value whose feature this version lacks
+│   ├── TaskError             the data scientist's code is missing, misshapen or failed
+│   ├── DataError             a dataset is absent, damaged or not what the task expects
+│   ├── IdentityError         a key is missing, unreadable or not the one on the roster
+│   ├── RefusedMessage        a message off the log breaks a rule (carries a `Refusal`)
+│   ├── DivergedError         training produced NaN or infinity
+│   ├── QuorumError           too few hospitals, and the rule says stop
+│   ├── RunError              a local run cannot start or go on as asked
+│   ├── FencedError           a newer process of the same name has taken over
+│   └── RecordGoneError       a record was compacted or trimmed away before it was read
+└── TemporaryError            the same call may succeed later
+    └── LogUnavailableError   the log cannot be reached or is locked
+
+Each message says what happened, to which object, and what to do about it.
+"""
+
+from enum import StrEnum
+
+
+class ConsiliaError(Exception):
+    """The root: catching it catches everything that Consilia raises on purpose."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        """`message` names what and which object; `remedy` is the way out, one imperative sentence."""
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{message} {remedy}".strip())
+
+
+class PermanentError(ConsiliaError):
+    """Trying again changes nothing: somebody must act."""
+
+
+class TemporaryError(ConsiliaError):
+    """The same call may succeed later."""
+
+
+class ManifestError(PermanentError):
+    """A job, hospital or dataset file breaks a rule."""
+
+
+class NotSupportedYet(PermanentError):  # noqa: N818 (the words a user reads in the message)
+    """A field or value whose feature this version lacks: refused, never ignored."""
+
+
+class TaskError(PermanentError):
+    """The data scientist's code is missing, misshapen or failed."""
+
+
+class DataError(PermanentError):
+    """A dataset is absent, damaged or not what the task expects."""
+
+
+class IdentityError(PermanentError):
+    """A key is missing, unreadable or not the one on the roster."""
+
+
+class Refusal(StrEnum):
+    """Why a message was refused; the label of `consilia_updates_rejected_total{reason}`."""
+
+    FORGED = "Forged"  # the signature is not the named hospital's
+    MALFORMED = "Malformed"  # no valid header, or a field out of its range
+    NOT_ON_ROSTER = "NotOnRoster"
+    WRONG_JOB = "WrongJob"
+    WRONG_BASE = "WrongBase"  # trained from another model than the round's
+    WRONG_LAYOUT = "WrongLayout"  # names, dtypes or shapes differ from the model's
+    WRONG_DIGEST = "WrongDigest"  # the payload's bytes are not the ones signed
+    TRUNCATED = "Truncated"
+    OVERSIZED = "Oversized"
+    NOT_FINITE = "NotFinite"
+    STALE = "Stale"  # for a round that is closed or was never opened
+    CONFLICTING = "Conflicting"  # a second, different update for the same round
+
+
+class RefusedMessage(PermanentError):  # noqa: N818 (a refusal is an expected outcome, not a fault)
+    """A message off the log breaks a rule."""
+
+    def __init__(self, reason: Refusal, message: str, *, remedy: str = "") -> None:
+        """`reason` is what gets counted and recorded; `message` names sender, round and the rule."""
+        self.reason = reason
+        super().__init__(message, remedy=remedy)
+
+
+class DivergedError(PermanentError):
+    """Training produced NaN or infinity."""
+
+
+class QuorumError(PermanentError):
+    """Too few hospitals, and the rule says stop."""
+
+
+class RunError(PermanentError):
+    """A local run cannot start or go on as asked."""
+
+
+class FencedError(PermanentError):
+    """A newer process of the same name has taken over; this one must stop."""
+
+
+class RecordGoneError(PermanentError):
+    """A record was compacted or trimmed away before it was read."""
+
+
+class LogUnavailableError(TemporaryError):
+    """The log cannot be reached or is locked."""

@@ -1,0 +1,127 @@
+"""The log: ordered, durable topics that all parties talk through.
+
+A narrow interface with two implementations, SQLite on one machine and Kafka everywhere else; the conformance suite in
+`tests/log/` states what both must do. The rules a caller may rely on:
+
+* A topic is an ordered sequence of records. Offsets grow, but may have gaps: transaction markers, compaction, trimming.
+* Everything appended in one transaction, and the offsets committed with it, becomes visible at once or never.
+  Readers see committed records only.
+* A producer has a name. Opening a producer fences every older one of the same name: its next call raises `FencedError`.
+* A large payload is a run of records of at most `CHUNK_BYTES` each, so nobody has to hold it whole.
+* Reading a record a second time is cheap: an implementation whose medium is far away keeps what it fetched on local disk.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+CHUNK_BYTES = 1 << 20
+"""The most a record's value may hold, in bytes: 1 MiB, Kafka's default limit less nothing we add."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record as read."""
+
+    topic: str
+    offset: int
+    key: str | None
+    value: memoryview
+    """Read-only bytes; may point into a mapped file, so copy what must outlive the next read."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timestamp: float = 0.0
+    """When it was appended, in seconds since the epoch, by the writer's clock."""
+
+
+class Transaction(Protocol):
+    """What may be done inside `Producer.transaction()`; nothing of it is visible before the block ends without an exception."""
+
+    def append(self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Append one record of at most `CHUNK_BYTES`.
+
+        Raises:
+            ValueError: the value is larger.
+            FencedError: a newer producer of the same name exists.
+        """
+
+    def append_file(self, topic: str, path: Path, *, key_prefix: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Append a file's bytes as consecutive records of `CHUNK_BYTES` (the last may be shorter).
+
+        With `key_prefix`, chunk i gets the key `{key_prefix}/{i}`. The file must not be changed afterwards: an
+        implementation on the same disk may keep a link to it instead of a copy. Removing the caller's name is fine.
+        """
+
+    def commit_offset(self, group: str, topic: str, offset: int) -> None:
+        """Record that `group` has consumed `topic` up to, but not including, `offset`."""
+
+    def trim(self, topic: str, before: int) -> None:
+        """Let go of the records of `topic` below offset `before`; readers that still need them get `RecordGoneError`."""
+
+
+class Producer(Protocol):
+    """A named writer; one at a time per name."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """All or nothing: commits when the block ends, rolls back when it raises."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+@runtime_checkable
+class Log(Protocol):
+    """One connection to the log. Not shared between threads or processes: open one each."""
+
+    def producer(self, name: str) -> Producer:
+        """Open the producer `name`, fencing any older one."""
+
+    def create_topic(self, topic: str, *, compacted: bool = False) -> None:
+        """Make the topic if it is absent. A compacted topic keeps, for every key, at least the newest record."""
+
+    def topics(self) -> Sequence[str]:
+        """All topics, sorted."""
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete the topic, its records and its committed offsets; nothing happens if it is absent."""
+
+    def read(self, topic: str, offset: int, *, max_records: int = 64) -> Sequence[Record]:
+        """The committed records of `topic` from `offset` on, at once; empty if there are none yet or no such topic."""
+
+    def record(self, topic: str, offset: int) -> Record:
+        """The one record at `offset`.
+
+        Raises:
+            RecordGoneError: there is none at that offset (any more).
+        """
+
+    def end_offset(self, topic: str) -> int:
+        """The offset that the next record will have at least; 0 for an empty or absent topic."""
+
+    def committed(self, group: str, topic: str) -> int | None:
+        """Where `group` stands on `topic`; None if it never committed."""
+
+    def wait(self, positions: Mapping[str, int], timeout: float) -> bool:
+        """Sleep until one of the topics has a committed record at or after its position, at most `timeout` seconds.
+
+        Returns:
+            Whether there is something to read.
+        """
+
+    def close(self) -> None:
+        """Release the connection."""
+
+
+def follow(log: Log, topic: str, offset: int) -> Iterator[Record]:
+    """The committed records of `topic` from `offset` to its present end, fetched in batches."""
+    while records := log.read(topic, offset):
+        yield from records
+        offset = records[-1].offset + 1
+
+
+def chunks(data: bytes | memoryview, size: int = CHUNK_BYTES) -> Iterable[memoryview]:
+    """`data` cut in pieces of `size` bytes, without copying."""
+    view = memoryview(data).cast("B")
+    for start in range(0, len(view), size):
+        yield view[start : start + size]

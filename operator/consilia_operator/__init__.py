@@ -1,0 +1,1 @@
+"""The Kubernetes operator: the next program to be built on the library; nothing runs here yet."""

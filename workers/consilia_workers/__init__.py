@@ -1,0 +1,1 @@
+"""Aggregator, trainer, the local runner and the command line."""

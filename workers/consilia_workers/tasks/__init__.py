@@ -1,0 +1,1 @@
+"""Ready-made tasks on real hospital data."""

@@ -1,0 +1,1 @@
+"""How a hospital trains: batches, optimizers, precision, metrics."""
