@@ -38,7 +38,9 @@ class Record:
 class Transaction(Protocol):
     """What may be done inside `Producer.transaction()`; nothing of it is visible before the block ends without an exception."""
 
-    def append(self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def append(
+        self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Append one record of at most `CHUNK_BYTES`.
 
         Raises:
@@ -46,7 +48,9 @@ class Transaction(Protocol):
             FencedError: a newer producer of the same name exists.
         """
 
-    def append_file(self, topic: str, path: Path, *, key_prefix: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def append_file(
+        self, topic: str, path: Path, *, key_prefix: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Append a file's bytes as consecutive records of `CHUNK_BYTES` (the last may be shorter).
 
         With `key_prefix`, chunk i gets the key `{key_prefix}/{i}`. The file must not be changed afterwards: an

@@ -23,38 +23,16 @@ and is named in the job as `task.entrypoint: "package.module:Readmission"`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from consilia_workers.source import DataSource, Split
 from consilia_workers.training.metrics import BINARY, Metric
 
 Batch = Any
 """What the dataset's items collate to: a tensor, or a tuple, list or dict of tensors."""
-
-
-class Split(StrEnum):
-    """Which part of a hospital's data is asked for; the two must not share a patient."""
-
-    TRAIN = "train"
-    TEST = "test"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSource:
-    """Where one hospital's data is, as its `Dataset` resource says."""
-
-    hospital: str
-    """The hospital's name, as on the job's roster."""
-    path: Path | None = None
-    """The mounted folder or file; None for data that ships inside a package or is generated."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """What else the `Dataset` says, for the task to interpret: a site, a table, a column."""
 
 
 class Task(ABC):
@@ -86,14 +64,14 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Scores and targets of one batch: shapes (n,) and (n,) for a binary task, (n, classes) and (n,) for more classes.
+        """Scores and targets of one batch: shapes (n,) and (n,), or (n, classes) and (n,) for more than two classes.
 
         Scores are probabilities; called without gradients and with the model in evaluation mode.
         """
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """What the optimizer is given; override to set a learning rate or weight decay of its own for some parameters."""
+        """What the optimizer is given; override to give some parameters their own learning rate or weight decay."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
 
-__all__ = ["Batch", "DataSource", "Dataset", "Metric", "Split", "Task", "torch"]
+__all__ = ["Batch", "DataSource", "Dataset", "Metric", "Split", "Task"]

@@ -36,7 +36,12 @@ def macro_f1(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> floa
     return float(sk.f1_score(targets, scores.argmax(axis=1), average="macro", zero_division=0))
 
 
-BINARY: Mapping[str, Metric] = {"accuracy": accuracy, "auc": auc, "average_precision": average_precision, "brier": brier}
+BINARY: Mapping[str, Metric] = {
+    "accuracy": accuracy,
+    "auc": auc,
+    "average_precision": average_precision,
+    "brier": brier,
+}
 """For tasks whose targets are 0 or 1 and whose scores are one probability each."""
 
 MULTICLASS: Mapping[str, Metric] = {"accuracy": accuracy, "macro_f1": macro_f1}

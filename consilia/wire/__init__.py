@@ -1,0 +1,1 @@
+"""What travels: signed messages, and models as safetensors bytes in chunks."""

@@ -1,0 +1,147 @@
+"""Who says what: Ed25519 keys (RFC 8032), and signatures over canonical JSON (RFC 8785)."""
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import rfc8785
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from consilia.errors import IdentityError
+
+_CONTEXT = b"consilia.dev/v1alpha1 message\n"
+"""Signed in front of every message, so that a signature made for something else never fits one."""
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of `value` (RFC 8785): same value, same bytes, same digest."""
+    return rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def digest(data: bytes | memoryview) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of `data`."""
+    return f"sha256:{sha256(data).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """Checks what the holder of the private key signed."""
+
+    key: Ed25519PublicKey
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """From PEM.
+
+        Raises:
+            IdentityError: it is no Ed25519 public key.
+        """
+        try:
+            key = load_pem_public_key(text.encode())
+        except ValueError as error:
+            raise IdentityError(f"not a public key in PEM form: {error}") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise IdentityError(f"not an Ed25519 public key but {type(key).__name__}")
+        return cls(key)
+
+    def text(self) -> str:
+        """As PEM."""
+        return self.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def signed(self, body: bytes | memoryview, signature: str) -> bool:
+        """Whether `signature` (base64) is this key's over the message `body`."""
+        try:
+            self.key.verify(base64.b64decode(signature, validate=True), _CONTEXT + bytes(body))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A party's name and private key. The key is never printed, logged or sent."""
+
+    name: str
+    key: Ed25519PrivateKey
+
+    def __repr__(self) -> str:
+        return f"Identity({self.name!r})"
+
+    @classmethod
+    def generate(cls, name: str) -> Self:
+        """A new key from the operating system's randomness."""
+        return cls(name, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, name: str, path: Path) -> Self:
+        """From a PEM file.
+
+        Raises:
+            IdentityError: the file is missing, unreadable, or holds no Ed25519 private key.
+        """
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not an unencrypted private key in PEM form"
+            raise IdentityError(f"cannot read the key of {name} from {path}: {reason}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise IdentityError(f"the key of {name} in {path} is not Ed25519 but {type(key).__name__}")
+        return cls(name, key)
+
+    def save(self, path: Path) -> None:
+        """To a new PEM file that only its owner can read."""
+        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+
+    def public(self) -> PublicKey:
+        """The half that others may know."""
+        return PublicKey(self.key.public_key())
+
+    def sign(self, body: bytes) -> str:
+        """The signature over the message `body`, in base64."""
+        return base64.b64encode(self.key.sign(_CONTEXT + body)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who may take part in a job, by name, with their keys; and the aggregator's."""
+
+    aggregator: PublicKey
+    hospitals: Mapping[str, PublicKey]
+
+    @classmethod
+    def parse(cls, data: object) -> Self:
+        """From the JSON that `as_json` gives.
+
+        Raises:
+            IdentityError: it has another shape or holds no valid keys.
+        """
+        match data:
+            case {"aggregator": str(aggregator), "hospitals": dict(hospitals)}:
+                keys = {str(name): PublicKey.from_text(str(text)) for name, text in sorted(hospitals.items())}
+                return cls(PublicKey.from_text(aggregator), keys)
+            case _:
+                raise IdentityError("a roster is an object with `aggregator` and `hospitals`, each key as PEM text")
+
+    def as_json(self) -> dict[str, object]:
+        """What `parse` reads."""
+        hospitals = {name: key.text() for name, key in sorted(self.hospitals.items())}
+        return {"aggregator": self.aggregator.text(), "hospitals": hospitals}
+
+    def digest(self) -> str:
+        """Stands for the whole roster in every message: parties with different rosters refuse each other."""
+        return digest(canonical(self.as_json()))

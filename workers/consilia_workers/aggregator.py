@@ -1,0 +1,337 @@
+"""The aggregator of one job. `run` is the whole story.
+
+It keeps no state outside the log. Kill it anywhere: it reads the log, repeats at most the open round from the updates that
+are recorded there, and comes to the same bytes.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from time import monotonic, time
+
+from consilia.api import FederatedJob
+
+from consilia.errors import FencedError, PermanentError, QuorumError
+from consilia.log import Log, Transaction, topics
+from consilia.wire.identity import Identity, Roster
+from consilia.wire.layout import Layout
+from consilia.wire.messages import (
+    CountedUpdate,
+    EvaluationOpened,
+    FromAggregator,
+    JobFinished,
+    Metrics,
+    Payload,
+    RoundClosed,
+    RoundExtended,
+    RoundOpened,
+    encode,
+)
+from consilia.wire.payload import describe
+from consilia_workers.model_reader import VERSION
+from consilia_workers.rounds.combining import Combining, Stored, refuse_half_precision
+from consilia_workers.rounds.metrics import reached, weighted_mean
+from consilia_workers.rounds.quorum import Attendance, Quorum
+from consilia_workers.rounds.reception import Reception
+from consilia_workers.rounds.recovery import find_chunks, read_standing
+from consilia_workers.settings import config_digest
+from consilia_workers.strategies import choose
+
+logger = logging.getLogger("consilia.aggregator")
+
+_REMINDER = 30.0
+"""How often a wait for hospitals is mentioned in the log output, in seconds."""
+
+
+def run(aggregator: "Aggregator") -> JobFinished:
+    """Bring the job to its end, from wherever the log says it stands.
+
+    Raises:
+        FencedError: another aggregator of this job has taken over.
+        LogUnavailableError: the log cannot be reached; start again later.
+    """
+    if finished := aggregator.finished():
+        return finished
+    try:
+        aggregator.await_quorum()
+        while aggregator.rounds_left():
+            opened = aggregator.open_round()
+            aggregator.collect(opened)
+            aggregator.close_round(opened)
+        return aggregator.succeed(aggregator.evaluate())
+    except FencedError:
+        raise
+    except PermanentError as error:
+        return aggregator.fail(error)
+
+
+class Aggregator:
+    """What the aggregator has at hand."""
+
+    def __init__(
+        self, job: FederatedJob, log: Log, identity: Identity, roster: Roster, make_initial: Callable[[], Path]
+    ) -> None:
+        """Takes over from any older aggregator of the job and reads the log.
+
+        `make_initial` gives the file of the initial model; it is called only if the log has no model yet.
+        """
+        self._spec, self._log, self._identity, self._roster = job.spec, log, identity, roster
+        self._name = job.metadata.name
+        self._config = config_digest(job)
+        self._strategy = choose(job.spec.aggregation)
+        self._quorum = Quorum(
+            minimum_updates=max(job.spec.hospitals.min_updates, self._strategy.minimum_updates),
+            rule=job.spec.rounds.on_straggler,
+            maximum_extensions=job.spec.rounds.max_extensions,
+        )
+        self._started = monotonic()
+        self._producer = log.producer(topics.aggregator(self._name))
+        self._make_topics()
+        self._standing = read_standing(log, self._name, identity.public())
+        self._publish_initial(make_initial)
+        self._model, self._layout = self._find_model()
+        refuse_half_precision(self._strategy, self._layout)
+        self._reception = Reception(
+            log, self._name, roster, self._layout, config_digest=self._config, present=self._present_before()
+        )
+
+    def _make_topics(self) -> None:
+        self._log.create_topic(topics.rounds(self._name))
+        self._log.create_topic(topics.model(self._name), compacted=True)
+        self._log.create_topic(topics.state(self._name), compacted=True)
+        for hospital in self._roster.hospitals:
+            self._log.create_topic(topics.up(hospital, self._name))
+
+    def _publish_initial(self, make_initial: Callable[[], Path]) -> None:
+        topic = topics.model(self._name)
+        if self._log.end_offset(topic) == 0:
+            path = make_initial()
+            with self._producer.transaction() as transaction:
+                transaction.append_file(topic, path, key_prefix="model", headers={VERSION: "0"})
+            path.unlink()
+
+    def _find_model(self) -> tuple[Stored, Layout]:
+        stored = find_chunks(self._log, topics.model(self._name), self._standing.closed)["model"]
+        head = bytearray()
+        for index in range(len(stored.offsets)):
+            head += stored.chunk(self._log, index)
+            if len(head) >= 8 + int.from_bytes(head[:8], "little"):
+                break
+        return stored, Layout.parse(head)
+
+    def _present_before(self) -> list[str]:
+        standing = self._standing
+        if standing.opened:
+            return standing.opened.hospitals
+        return standing.last.present if standing.last else []
+
+    def finished(self) -> JobFinished | None:
+        """The job's last word, if it was spoken before."""
+        return self._standing.finished
+
+    def await_quorum(self) -> None:
+        """Wait until enough hospitals are there for the first round.
+
+        Raises:
+            QuorumError: too many have left, or the job's own time is over.
+        """
+        needed = self._spec.hospitals.min_ready
+        self._reception.read(self._standing.opened)
+        while self._standing.closed == 0 and self._standing.opened is None and len(self._reception.present) < needed:
+            missing = sorted(set(self._roster.hospitals) - self._reception.present)
+            if self._reception.possible < needed:
+                raise QuorumError(f"{needed} hospitals are needed to start, but {self._gone()}.")
+            self._refuse_overtime(f"waiting for {', '.join(missing)}")
+            logger.info("%d of %d hospitals are there; waiting for %s", len(self._reception.present), needed, missing)
+            self._reception.wait(_REMINDER)
+            self._reception.read(None)
+
+    def _gone(self) -> str:
+        return ", ".join(f"{name} left ({reason})" for name, reason in sorted(self._reception.left.items()))
+
+    def _refuse_overtime(self, doing: str) -> None:
+        limit = self._spec.run_policy.active_deadline_seconds
+        if limit is not None and monotonic() - self._started > limit:
+            message = f"{self._name} ran longer than its {limit} s while {doing}."
+            raise QuorumError(message, remedy="Raise runPolicy.activeDeadlineSeconds.")
+
+    def rounds_left(self) -> bool:
+        """Whether another round is to come: not all done, and no stop condition met."""
+        last = self._standing.last
+        stop = last is not None and reached(last.metrics, self._spec.evaluation.stop_when)
+        return self._standing.closed < self._spec.rounds.count and not stop
+
+    def open_round(self) -> RoundOpened:
+        """Announce the next round, or go on with the one that was open before a restart."""
+        if self._standing.opened is None:
+            self._say(
+                RoundOpened(
+                    job=self._name,
+                    round=self._standing.closed + 1,
+                    model=self._model_payload(),
+                    config_digest=self._config,
+                    roster_digest=self._roster.digest(),
+                    hospitals=sorted(self._reception.present),
+                    deadline=time() + self._spec.rounds.deadline_seconds,
+                )
+            )
+            self._reception.start_round()
+        assert self._standing.opened is not None
+        return self._standing.opened
+
+    def _model_payload(self) -> Payload:
+        if self._standing.last:
+            return self._standing.last.model
+        return describe(self._model.chunk(self._log, index) for index in range(self._layout.chunks))
+
+    def collect(self, opened: RoundOpened) -> None:
+        """Take in updates until the rules say that the round may close.
+
+        Raises:
+            QuorumError: the rules say that it cannot.
+        """
+        # After a restart the deadline starts anew: nobody could be heard meanwhile.
+        deadline = monotonic() + self._spec.rounds.deadline_seconds
+        while True:
+            self._reception.read(opened)
+            attendance = self._attendance(overdue=monotonic() >= deadline)
+            match self._quorum.decide(attendance):
+                case "Close":
+                    return
+                case "Fail":
+                    raise QuorumError(self._why(opened, attendance))
+                case "Extend":
+                    deadline = monotonic() + self._spec.rounds.deadline_seconds
+                    self._extend(opened, attendance.missing)
+                case "Collect":
+                    self._refuse_overtime(f"waiting in round {opened.round} for {', '.join(attendance.missing)}")
+                    self._reception.wait(min(deadline - monotonic(), _REMINDER))
+
+    def _attendance(self, *, overdue: bool) -> Attendance:
+        return Attendance(
+            present=self._reception.present,
+            arrived=self._reception.arrived.keys(),
+            possible=self._reception.possible,
+            overdue=overdue,
+            extensions=self._standing.extensions,
+        )
+
+    def _why(self, opened: RoundOpened, attendance: Attendance) -> str:
+        absent = sorted(set(self._roster.hospitals) - attendance.arrived)
+        gone = f" {self._gone()}." if self._reception.left else ""
+        return (
+            f"round {opened.round} of {self._name} has {len(attendance.arrived)} of {self._quorum.minimum_updates} updates "
+            f"after {attendance.extensions} extensions; missing: {', '.join(absent)}.{gone}"
+        )
+
+    def _extend(self, opened: RoundOpened, missing: list[str]) -> None:
+        extension = self._standing.extensions + 1
+        logger.warning("round %d: extension %d, still missing: %s", opened.round, extension, ", ".join(missing))
+        deadline = time() + self._spec.rounds.deadline_seconds
+        self._say(
+            RoundExtended(job=self._name, round=opened.round, missing=missing, extension=extension, deadline=deadline)
+        )
+
+    def close_round(self, opened: RoundOpened) -> None:
+        """Combine the updates and publish the result; model, message and consumed offsets in one transaction."""
+        started = monotonic()
+        reception = self._reception
+        dropped = sorted(reception.present - reception.arrived.keys())
+        reception.drop(dropped)
+        arrived = [reception.arrived[name] for name in sorted(reception.arrived)]
+        combining = Combining(self._log, self._layout, self._strategy, self._model, arrived)
+        with self._producer.transaction() as transaction:
+            model = self._publish(transaction, combining, opened.round)
+            closed = RoundClosed(
+                job=self._name,
+                round=opened.round,
+                model=model,
+                cohort=[
+                    CountedUpdate(
+                        hospital=a.update.hospital,
+                        sha256=a.update.payload.sha256,
+                        samples=a.update.samples,
+                        metrics=a.update.metrics,
+                        train_seconds=a.update.train_seconds,
+                    )
+                    for a in arrived
+                ],
+                refused=reception.refused,
+                dropped=dropped,
+                present=sorted(reception.present),
+                metrics=weighted_mean([(a.update.samples, a.update.metrics) for a in arrived]),
+                seconds={"aggregate": round(monotonic() - started, 4)},
+                received_bytes=sum(a.update.payload.size for a in arrived),
+            )
+            value, headers = encode(closed, self._identity)
+            transaction.append(topics.rounds(self._name), value, headers=headers)
+            self._settle(transaction)
+        self._standing = self._standing.after(closed)
+        self._model = find_chunks(self._log, topics.model(self._name), opened.round)["model"]
+        logger.info("round %d closed with %d updates", opened.round, len(arrived))
+
+    def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
+        """Append the new model, and the server optimizer's state, as they are computed."""
+        headers = {VERSION: str(version)}
+        state = find_chunks(self._log, topics.state(self._name), version - 1) or None
+
+        def chunks() -> Iterator[bytearray]:
+            for index, chunk in enumerate(combining.chunks(state)):
+                transaction.append(
+                    topics.model(self._name), memoryview(chunk.model), key=f"model/{index}", headers=headers
+                )
+                for slot, value in chunk.state.items():
+                    transaction.append(topics.state(self._name), value, key=f"{slot}/{index}", headers=headers)
+                yield chunk.model
+
+        return describe(chunks())
+
+    def _settle(self, transaction: Transaction) -> None:
+        """What is dealt with is committed, and its payloads are let go: the record keeps their digests."""
+        for inbox in self._reception.inboxes.values():
+            transaction.commit_offset(topics.aggregator(self._name), inbox.topic, inbox.settled)
+            transaction.trim(inbox.topic, inbox.settled)
+
+    def evaluate(self) -> dict[str, Metrics]:
+        """The final model's metrics, hospital by hospital; who does not answer in time is left out."""
+        opened = self._standing.evaluation or EvaluationOpened(
+            job=self._name,
+            round=self._standing.closed,
+            model=self._model_payload(),
+            hospitals=sorted(self._reception.present),
+            deadline=time() + self._spec.rounds.deadline_seconds,
+        )
+        if self._standing.evaluation is None:
+            self._say(opened)
+        deadline = monotonic() + self._spec.rounds.deadline_seconds
+        while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
+            self._reception.wait(min(deadline - monotonic(), _REMINDER))
+            self._reception.read(None)
+        answers = sorted(self._reception.evaluated.items())
+        return {name: answer.metrics for name, answer in answers if answer.model_digest == opened.model.sha256}
+
+    def succeed(self, metrics: Mapping[str, Metrics]) -> JobFinished:
+        """The last word of a job that did what it was asked for."""
+        reason = "AllRounds" if self._standing.closed == self._spec.rounds.count else "StopCondition"
+        return self._finish(JobFinished(
+            job=self._name, outcome="Succeeded", reason=reason, rounds=self._standing.closed,
+            model=self._model_payload(), metrics=dict(metrics),
+        ))  # fmt: skip
+
+    def fail(self, error: PermanentError) -> JobFinished:
+        """The last word of a job that could not go on; the model of the last closed round stays."""
+        logger.error("%s failed: %s", self._name, error)
+        return self._finish(JobFinished(
+            job=self._name, outcome="Failed", reason=type(error).__name__.removesuffix("Error"),
+            message=str(error)[:1024], rounds=self._standing.closed, model=self._model_payload(),
+        ))  # fmt: skip
+
+    def _finish(self, finished: JobFinished) -> JobFinished:
+        self._say(finished)
+        return finished
+
+    def _say(self, message: FromAggregator) -> None:
+        value, headers = encode(message, self._identity)
+        with self._producer.transaction() as transaction:
+            transaction.append(topics.rounds(self._name), value, headers=headers)
+        self._standing = self._standing.after(message)

@@ -1,0 +1,82 @@
+"""Reads the global model off the model topic, checked before it is used."""
+
+from hashlib import sha256
+
+from consilia.errors import RecordGoneError, Refusal, RefusedMessage
+from consilia.log import CHUNK_BYTES, Log, Record, follow
+from consilia.wire.layout import Layout
+from consilia.wire.messages import Payload
+
+VERSION = "version"
+"""The record header with the number of the round whose result the model is; 0 is the initial model."""
+
+
+class ModelReader:
+    """Goes forward through the model topic; remembers where it is."""
+
+    def __init__(self, log: Log, topic: str, layout: Layout) -> None:
+        """`layout` is what every model of the job must look like."""
+        self._log, self._topic, self._layout = log, topic, layout
+        self._offset = 0
+
+    def read(self, payload: Payload, version: int) -> bytearray:
+        """The model file that `payload` describes.
+
+        Raises:
+            RecordGoneError: a newer model has already replaced it.
+            RefusedMessage: its size, layout or digest is wrong.
+        """
+        if payload.size != self._layout.size:
+            message = f"the model on {self._topic} has {payload.size} bytes, this hospital's task {self._layout.size}."
+            raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
+        model, missing = bytearray(payload.size), payload.chunks
+        view = memoryview(model)
+        for record in follow(self._log, self._topic, self._offset):
+            if record.headers.get(VERSION) == str(version):
+                self._place(record, view)
+                missing -= 1
+            elif self._newer(record, version):
+                break
+            self._offset = record.offset + 1
+            if not missing:
+                break
+        if missing:
+            raise RecordGoneError(f"model {version} on {self._topic} is gone: {missing} chunks were replaced.")
+        self._check(model, payload)
+        return model
+
+    def _place(self, record: Record, view: memoryview) -> None:
+        start = chunk_index(record) * CHUNK_BYTES
+        target = view[start : start + CHUNK_BYTES]
+        if len(target) != len(record.value):
+            message = f"offset {record.offset} of {self._topic} is no chunk of the model"
+            raise RefusedMessage(Refusal.MALFORMED, message)
+        target[:] = record.value
+
+    @staticmethod
+    def _newer(record: Record, version: int) -> bool:
+        text = record.headers.get(VERSION, "")
+        return text.isdecimal() and int(text) > version
+
+    def _check(self, model: bytearray, payload: Payload) -> None:
+        if f"sha256:{sha256(model).hexdigest()}" != payload.sha256:
+            raise RefusedMessage(
+                Refusal.WRONG_DIGEST, f"the bytes on {self._topic} are not the model that was announced"
+            )
+        if memoryview(model)[: len(self._layout.header)] != self._layout.header:
+            message = f"the model on {self._topic} differs from this hospital's task in names, dtypes or shapes."
+            raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
+
+
+def chunk_index(record: Record) -> int:
+    """Which chunk of a payload a keyed record holds: the number behind the last slash of its key.
+
+    Raises:
+        RefusedMessage: the key has another form.
+    """
+    text = (record.key or "").rpartition("/")[2]
+    if not text.isdecimal():
+        raise RefusedMessage(
+            Refusal.MALFORMED, f"offset {record.offset} of {record.topic} has no chunk number in its key"
+        )
+    return int(text)

@@ -1,0 +1,96 @@
+"""Where a finished update lies, on durable storage, before and until it is on the log.
+
+An update counts as made once its header file exists; what was made is only ever sent, never made again.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilia.wire.messages import Payload, RoundOpened, Update
+from consilia.wire.payload import write
+from consilia_workers.learner import Pieces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """An update that is made."""
+
+    update: Update
+    payload: Path
+    """The file with the payload's bytes."""
+    sent: bool
+    """Whether the log is known to have it."""
+
+
+class Outbox:
+    """One hospital's folder for one job."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made if absent, for its owner only."""
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def begin(self, round_number: int) -> int:
+        """Count and remember one more attempt at a round; 1 is the first."""
+        path = self._folder / f"{round_number}.attempt"
+        attempt = int(path.read_text()) + 1 if path.exists() else 1
+        self._store(path, str(attempt).encode())
+        return attempt
+
+    def seal(self, trained: Pieces, describe: Callable[[Payload], Update]) -> Sealed:
+        """Write the payload, then the header that makes it count; both are on the disk when this returns."""
+        partial = self._folder / "payload.partial"
+        with partial.open("wb") as file:
+            payload = write(file, trained)
+            file.flush()
+            os.fsync(file.fileno())
+        update = describe(payload)
+        path = self._payload(update.round)
+        partial.replace(path)
+        self._store(self._header(update.round), update.model_dump_json(by_alias=True).encode())
+        return Sealed(update=update, payload=path, sent=False)
+
+    def find(self, opened: RoundOpened) -> Sealed | None:
+        """The update already made for this very round, if there is one."""
+        path = self._header(opened.round)
+        if not path.exists():
+            return None
+        update = Update.model_validate_json(path.read_bytes())
+        agreed = (opened.model.sha256, opened.config_digest, opened.roster_digest)
+        if (update.base_digest, update.config_digest, update.roster_digest) != agreed:
+            return None
+        return Sealed(update=update, payload=self._payload(opened.round), sent=self._sent(opened.round).exists())
+
+    def mark_sent(self, sealed: Sealed) -> None:
+        """The log has it. Lost in a crash, this only means that the same bytes are sent once more."""
+        self._sent(sealed.update.round).touch()
+
+    def forget(self, round_number: int) -> None:
+        """The round is closed: its update is no longer needed."""
+        for path in (self._header(round_number), self._payload(round_number), self._sent(round_number)):
+            path.unlink(missing_ok=True)
+        (self._folder / f"{round_number}.attempt").unlink(missing_ok=True)
+
+    def _store(self, path: Path, data: bytes) -> None:
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _header(self, round_number: int) -> Path:
+        return self._folder / f"{round_number}.json"
+
+    def _payload(self, round_number: int) -> Path:
+        return self._folder / f"{round_number}.safetensors"
+
+    def _sent(self, round_number: int) -> Path:
+        return self._folder / f"{round_number}.sent"

@@ -1,0 +1,112 @@
+"""What the hospitals send: read in order, checked while it arrives, refused with a reason, never trusted before the end."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from consilia.errors import Refusal, RefusedMessage
+from consilia.log import Log, Record, topics
+from consilia.wire.identity import PublicKey
+from consilia.wire.layout import Layout
+from consilia.wire.messages import SIGNATURE, FromHospital, RefusedUpdate, RoundOpened, Update, from_hospital
+from consilia.wire.payload import PayloadCheck
+
+logger = logging.getLogger("consilia.aggregator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """One update that passed every check."""
+
+    update: Update
+    topic: str
+    offsets: tuple[int, ...]
+    """Where its chunks lie on the topic."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    """An update whose chunks are still coming."""
+
+    update: Update
+    check: PayloadCheck
+    offsets: list[int] = field(default_factory=list)
+
+
+class HospitalInbox:
+    """One hospital's topic, followed from an offset."""
+
+    def __init__(self, hospital: str, key: PublicKey, job: str, layout: Layout, offset: int) -> None:
+        """`offset` is where reading starts, at a message."""
+        self.topic = topics.up(hospital, job)
+        self.position = offset
+        """The next record to read."""
+        self.settled = offset
+        """Everything before this offset is dealt with; committed when the round closes."""
+        self._hospital, self._key, self._job, self._layout = hospital, key, job, layout
+        self._pending: _Pending | None = None
+        self._accepted: Arrived | None = None
+
+    def read(self, log: Log, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
+        """What has come since the last call, checked against the open round."""
+        while records := log.read(self.topic, self.position):
+            for record in records:
+                self.position = record.offset + 1
+                try:
+                    yield from self._take(record, opened)
+                except RefusedMessage as error:
+                    self._pending = None
+                    logger.warning("refused from %s: %s: %s", self._hospital, error.reason, error.message)
+                    yield RefusedUpdate(hospital=self._hospital, reason=error.reason, message=error.message[:512])
+                if self._pending is None:
+                    self.settled = self.position
+
+    def _take(self, record: Record, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
+        if SIGNATURE not in record.headers:
+            yield from self._chunk(record)
+            return
+        if self._pending:
+            yield self._cut_short(self._pending)
+        message = from_hospital(record, hospital=self._hospital, key=self._key, job=self._job)
+        if not isinstance(message, Update):
+            yield message
+        elif not self._repeats(message):
+            self._check(message, opened)
+            check = PayloadCheck(self._hospital, message.payload, self._layout)
+            self._pending = _Pending(update=message, check=check)
+
+    def _chunk(self, record: Record) -> Iterator[Arrived]:
+        """A piece of payload. Pieces of something refused or repeated are passed over."""
+        pending = self._pending
+        if pending is None:
+            return
+        pending.check.feed(record.value)
+        pending.offsets.append(record.offset)
+        if pending.check.complete:
+            self._pending = None
+            self._accepted = Arrived(update=pending.update, topic=self.topic, offsets=tuple(pending.offsets))
+            yield self._accepted
+
+    def _cut_short(self, pending: _Pending) -> RefusedUpdate:
+        self._pending = None
+        message = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
+        return RefusedUpdate(hospital=self._hospital, reason=Refusal.TRUNCATED, message=message)
+
+    def _repeats(self, update: Update) -> bool:
+        """Whether this very update was counted already. Sent again after a crash, it counts once."""
+        accepted = self._accepted.update if self._accepted else None
+        if accepted is None or accepted.round != update.round:
+            return False
+        if accepted.payload != update.payload:
+            message = f"{self._hospital} sent a second, different update for round {update.round}"
+            raise RefusedMessage(Refusal.CONFLICTING, message)
+        return True
+
+    def _check(self, update: Update, opened: RoundOpened | None) -> None:
+        where = f"the update of {self._hospital} for round {update.round}"
+        if opened is None or update.round != opened.round:
+            raise RefusedMessage(Refusal.STALE, f"{where} came when that round was not open")
+        if update.base_digest != opened.model.sha256:
+            raise RefusedMessage(Refusal.WRONG_BASE, f"{where} was trained from another model than the round's")
+        if (update.config_digest, update.roster_digest) != (opened.config_digest, opened.roster_digest):
+            raise RefusedMessage(Refusal.WRONG_JOB, f"{where} was made under another configuration or roster")

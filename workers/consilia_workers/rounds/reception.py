@@ -1,0 +1,85 @@
+"""Who is there and what has come: all hospitals' inboxes together."""
+
+import logging
+from collections.abc import Iterable
+
+from consilia.errors import Refusal
+from consilia.log import Log, topics
+from consilia.wire.identity import Roster
+from consilia.wire.layout import Layout
+from consilia.wire.messages import Evaluated, FromHospital, Joined, Left, RefusedUpdate, RoundOpened
+from consilia_workers.rounds.inbox import Arrived, HospitalInbox
+
+logger = logging.getLogger("consilia.aggregator")
+
+
+class Reception:
+    """Folds what the hospitals say into who is present, who left, and what arrived for the open round."""
+
+    def __init__(
+        self, log: Log, job: str, roster: Roster, layout: Layout, *, config_digest: str, present: Iterable[str]
+    ) -> None:
+        """`present` are the hospitals known to be there from before a restart."""
+        self._log, self._config, self._roster = log, config_digest, roster.digest()
+        group = topics.aggregator(job)
+        self.inboxes = {
+            name: HospitalInbox(name, key, job, layout, log.committed(group, topics.up(name, job)) or 0)
+            for name, key in roster.hospitals.items()
+        }
+        self.present = set(present)
+        self.left: dict[str, str] = {}
+        """Who left for good, with the reason."""
+        self.arrived: dict[str, Arrived] = {}
+        self.refused: list[RefusedUpdate] = []
+        self.evaluated: dict[str, Evaluated] = {}
+
+    @property
+    def possible(self) -> int:
+        """How many hospitals can still contribute."""
+        return len(self.inboxes) - len(self.left)
+
+    def start_round(self) -> None:
+        """Nothing has arrived yet."""
+        self.arrived, self.refused = {}, []
+
+    def read(self, opened: RoundOpened | None) -> None:
+        """Take in what has come since the last call."""
+        for name, inbox in self.inboxes.items():
+            for event in inbox.read(self._log, opened):
+                match event:
+                    case Arrived():
+                        self.arrived[name] = event
+                        self._appear(name)
+                    case RefusedUpdate():
+                        self.refused.append(event)
+                    case _:
+                        self._hear(name, event)
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until something comes, at most `timeout` seconds."""
+        self._log.wait({inbox.topic: inbox.position for inbox in self.inboxes.values()}, max(timeout, 0.0))
+
+    def _hear(self, name: str, message: FromHospital) -> None:
+        match message:
+            case Joined() if (message.config_digest, message.roster_digest) != (self._config, self._roster):
+                text = f"{name} joined under another configuration or roster"
+                self.refused.append(RefusedUpdate(hospital=name, reason=Refusal.WRONG_JOB, message=text))
+                logger.warning(text)
+            case Joined():
+                logger.info("%s joined with %d records", name, message.samples)
+                self._appear(name)
+            case Left():
+                logger.warning("%s left: %s", name, message.reason)
+                self.left[name] = message.reason
+                self.present.discard(name)
+            case Evaluated():
+                self.evaluated[name] = message
+
+    def _appear(self, name: str) -> None:
+        """A restarted trainer may come back after it left."""
+        self.present.add(name)
+        self.left.pop(name, None)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Nobody waits for these until they show a sign of life."""
+        self.present -= set(names)

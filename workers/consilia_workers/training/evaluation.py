@@ -1,0 +1,46 @@
+"""A model's metrics over one split."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from consilia.errors import TaskError
+from consilia_workers.task import Batch, Task
+from consilia_workers.training.batches import in_order, on_device
+from consilia_workers.training.guard import guarded
+
+
+@torch.no_grad()
+def evaluate(task: Task, model: nn.Module, dataset: Dataset[Batch], names: Sequence[str]) -> dict[str, float]:
+    """The metrics called `names`; those that are not defined on this split are left out.
+
+    Raises:
+        TaskError: a metric is unknown, or the task's predict() or loss() failed.
+    """
+    known = {"loss", *task.metrics}
+    if unknown := set(names) - known:
+        message = f"{type(task).__name__} has no metric {', '.join(sorted(unknown))}."
+        raise TaskError(message, remedy=f"Choose from {', '.join(sorted(known))}.")
+    model.eval()
+    device = next(model.parameters()).device
+    scores, targets, losses = [], [], []
+    for batch in in_order(dataset):
+        moved = on_device(batch, device)
+        score, target = guarded("predict()", task.predict, model, moved)
+        scores.append(score.float().cpu().numpy())
+        targets.append(target.cpu().numpy())
+        if "loss" in names:
+            losses.append(float(guarded("loss()", task.loss, model, moved)))
+    values = _metrics(task, np.concatenate(scores), np.concatenate(targets), names)
+    if losses:
+        values["loss"] = float(np.average(losses, weights=[len(target) for target in targets]))
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _metrics(task: Task, scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> dict[str, float]:  # type: ignore[type-arg]
+    wanted = {name: metric for name, metric in task.metrics.items() if name in names}
+    values = {name: guarded(f"metric {name}", metric, scores, targets) for name, metric in wanted.items()}
+    return {name: float(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,143 @@
+"""Local training of a `Task` with PyTorch."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+import torch
+from consilia.api import FederatedJob
+from torch import nn
+from torch.utils.data import Dataset
+
+from consilia.errors import DataError, DivergedError, TaskError
+from consilia.wire.layout import Layout, Tensor
+from consilia_workers.learner import Learner, Pieces
+from consilia_workers.source import DataSource, Split
+from consilia_workers.task import Batch, Task
+from consilia_workers.training import batches
+from consilia_workers.training.device import choose_device
+from consilia_workers.training.evaluation import evaluate
+from consilia_workers.training.guard import guarded
+from consilia_workers.training.schedule import learning_rate_factor
+from consilia_workers.training.seeds import seed_for
+from consilia_workers.training.steps import Steps
+
+
+class TorchLearner(Learner):
+    """Trains one model on the data of one hospital, or, as a yardstick, of several together."""
+
+    def __init__(self, task: Task, job: FederatedJob, sources: Sequence[DataSource]) -> None:
+        """`sources` is empty where only the initial model is wanted.
+
+        Raises:
+            TaskError: the task's model is unusable.
+            DataError: the data is absent or not what the task expects.
+        """
+        super().__init__(job, sources[0] if sources else None)
+        self._task = task
+        self._party = "+".join(source.hospital for source in sources)
+        torch.manual_seed(seed_for(job.spec.training.seed, "initial"))
+        self._model = guarded("model()", task.model).to(choose_device(job.spec.training.device))
+        self.layout = layout_of(self._model)
+        self._splits = {split: self._load(sources, split) for split in Split} if sources else {}
+
+    @classmethod
+    def for_task(cls, found: object, job: FederatedJob, sources: Sequence[DataSource]) -> Self:
+        """For what an entry point names.
+
+        Raises:
+            TaskError: it is no `Task`, or cannot be made from the job's parameters.
+        """
+        if not (isinstance(found, type) and issubclass(found, Task)):
+            message = f"{job.spec.task.entrypoint} is not a Task class."
+            raise TaskError(message, remedy="Derive it from consilia_workers.task.Task.")
+        parameters = job.spec.task.parameters or {}
+        return cls(guarded("__init__(parameters)", found, parameters), job, sources)
+
+    def _load(self, sources: Sequence[DataSource], split: Split) -> Dataset[Batch]:
+        loaded = [guarded(f"data() for {source.hospital}", self._task.data, source, split) for source in sources]
+        dataset = batches.joined(loaded)
+        if batches.size(dataset) == 0:
+            raise DataError(f"{self._party} has no records in its {split} split.")
+        return dataset
+
+    def initial(self) -> Pieces:
+        """The freshly initialised model's file."""
+        return self._file()
+
+    def samples(self) -> int:
+        """Records in the training split."""
+        return batches.size(self._splits[Split.TRAIN])
+
+    def train(self, round_number: int, model: bytearray) -> Pieces:
+        """Load, take the round's steps, export."""
+        self._read(model)
+        spec = self.job.spec
+        torch.manual_seed(seed_for(spec.training.seed, self._party, round_number, "layers"))
+        factor = learning_rate_factor(spec.training.scheduler, round_number, spec.rounds.count)
+        steps = Steps(self._task, self._model, spec.training, factor=factor)
+        self._model.train()
+        for number, batch in enumerate(self._round_batches(round_number), start=1):
+            steps.take(batch, f"round {round_number}, step {number}")
+        self._refuse_divergence(round_number)
+        return self._file()
+
+    def _round_batches(self, round_number: int) -> Iterator[Batch]:
+        training = self.job.spec.training
+        generator = torch.Generator().manual_seed(seed_for(training.seed, self._party, round_number, "order"))
+        if training.local_steps:
+            return islice(self._epochs(None, generator), training.local_steps)
+        return self._epochs(training.local_epochs or 1, generator)
+
+    def _epochs(self, count: int | None, generator: torch.Generator) -> Iterator[Batch]:
+        done = 0
+        while count is None or done < count:
+            yield from batches.shuffled(self._splits[Split.TRAIN], self.job.spec.training.batch_size, generator)
+            done += 1
+
+    def _refuse_divergence(self, round_number: int) -> None:
+        for name, parameter in self._model.state_dict().items():
+            if parameter.is_floating_point() and not torch.isfinite(parameter).all():
+                message = f"{name} holds NaN or infinity after round {round_number}."
+                raise DivergedError(message, remedy="Lower the learning rate, or look for bad records.")
+
+    def evaluate(self, model: bytearray | memoryview) -> dict[str, float]:
+        """The job's metrics over the test split."""
+        self._read(model)
+        return evaluate(self._task, self._model, self._splits[Split.TEST], self.job.spec.evaluation.metrics)
+
+    @torch.no_grad()
+    def _read(self, model: bytearray | memoryview) -> None:
+        arrays = self.layout.view(model)
+        for name, tensor in self._model.state_dict().items():
+            if name in arrays:
+                tensor.copy_(torch.from_numpy(arrays[name]))
+
+    def _file(self) -> Iterator[bytes | memoryview]:
+        state = self._model.state_dict()
+        yield self.layout.header
+        for tensor in self.layout.tensors:
+            yield memoryview(state[tensor.name].detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
+
+
+def layout_of(model: nn.Module) -> Layout:
+    """Every floating-point entry of the model's state; integer buffers (counters) stay with each hospital.
+
+    Raises:
+        TaskError: there is nothing to train, or a dtype cannot travel.
+    """
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    tensors = []
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            dtype = _numpy_dtype(name, tensor)
+            tensors.append(Tensor(name=name, dtype=dtype, shape=tuple(tensor.shape), trainable=name in trainable))
+    return Layout.of(tensors)
+
+
+def _numpy_dtype(name: str, tensor: torch.Tensor) -> np.dtype[Any]:
+    if tensor.dtype is torch.bfloat16:
+        message = f"the model's tensor {name} is bfloat16, which does not travel."
+        raise TaskError(message, remedy="Keep parameters in float32 and set training.precision to BFloat16.")
+    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
