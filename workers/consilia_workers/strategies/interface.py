@@ -1,8 +1,8 @@
 """What a strategy is made of: a combiner across hospitals, and optionally an optimizer on the server.
 
-Nothing here sees a whole model. The aggregator cuts every update at the same places and hands over one block after the other,
-so memory stays at one block a hospital however large the model is. Updates come in the order of the hospitals' names, never
-of their arrival, so the same set gives the same bytes.
+Nothing here sees a whole model. The aggregator cuts every update at the same places and hands over one block after the
+other, so memory stays at one block a hospital however large the model is. Updates come in the order of the hospitals'
+names, never of their arrival, so the same set gives the same bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,8 +41,9 @@ class Combiner(Protocol):
 class ServerOptimizer(Protocol):
     """Takes a step from the global parameters towards the combined ones. Elementwise, so it may go block by block."""
 
-    slots: tuple[str, ...]
-    """The names of the float32 arrays, each as long as the block, that it keeps from one round to the next."""
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the float32 arrays, each as long as the block, that it keeps from one round to the next."""
 
     def step(
         self, base: Block, combined: NDArray[np.float64], state: Mapping[str, Block] | None
