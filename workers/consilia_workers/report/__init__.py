@@ -1,0 +1,1 @@
+"""What a run leaves behind for people: report.json, and report.html made from it."""
