@@ -23,6 +23,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("
 """The dtypes that travel, by their safetensors names; integer buffers stay where they are."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_METADATA = "__metadata__"
 _BUFFERS = "consilia.buffers"
 _MAX_HEADER = 16 * CHUNK_BYTES
 
@@ -82,8 +83,9 @@ class Layout:
                     f"the model's tensor {tensor.name} is {tensor.dtype}: only float64, float32 and float16 travel.",
                     remedy="Keep parameters in float32 and set training.precision for the arithmetic.",
                 )
-        if not any(tensor.trainable for tensor in tensors) or len({t.name for t in tensors}) < len(tensors):
-            raise TaskError("the model has no trainable parameter, or two of the same name.")
+        names = [tensor.name for tensor in tensors]
+        if not any(tensor.trainable for tensor in tensors) or len(set(names)) < len(names) or _METADATA in names:
+            raise TaskError(f"the model has no trainable parameter, two of the same name, or one named {_METADATA}.")
         return cls(tuple(sorted(tensors, key=lambda t: (-t.dtype.itemsize, t.name))))
 
     @classmethod
@@ -96,7 +98,7 @@ class Layout:
         try:
             length = int.from_bytes(bytes(data[:8]), "little")
             fields: dict[str, Any] = json.loads(bytes(data[8 : 8 + min(length, _MAX_HEADER)]))
-            buffers = json.loads(fields.pop("__metadata__", {}).get(_BUFFERS, "[]"))
+            buffers = json.loads(fields.pop(_METADATA, {}).get(_BUFFERS, "[]"))
             layout = cls.of([
                 Tensor(name=name, dtype=DTYPES[f["dtype"]], shape=tuple(f["shape"]), trainable=name not in buffers)
                 for name, f in fields.items()
@@ -113,7 +115,7 @@ class Layout:
         fields: dict[str, Any] = {}
         buffers = [tensor.name for tensor in self.tensors if not tensor.trainable]
         if buffers:
-            fields["__metadata__"] = {_BUFFERS: json.dumps(buffers)}
+            fields[_METADATA] = {_BUFFERS: json.dumps(buffers)}
         start = 0
         for tensor in self.tensors:
             offsets = [start, start := start + tensor.nbytes]

@@ -4,13 +4,15 @@ Exit codes: 0 the job succeeded, 1 it failed or this party had to leave, 75 try 
 """
 
 import logging
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from consilia.errors import ConsiliaError, TaskError, TemporaryError
 from consilia.log.opening import open_log
+
+from consilia.errors import ConsiliaError, TaskError, TemporaryError
 from consilia.wire.identity import Identity
 from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
@@ -22,7 +24,8 @@ from consilia_workers.trainer import Trainer
 from consilia_workers.trainer import run as run_trainer
 
 EXIT_FAILED = 1
-EXIT_TRY_AGAIN = 75
+EXIT_TRY_AGAIN = os.EX_TEMPFAIL
+INITIAL = "initial.safetensors"
 
 
 def aggregator(path: Path) -> int:
@@ -32,25 +35,28 @@ def aggregator(path: Path) -> int:
     job, log = settings.read_job(), open_log(settings.log)
     identity = Identity.load("aggregator", settings.key)
     finished = run_aggregator(
-        Aggregator(job, log, identity, settings.read_roster(), lambda: _initial_in_a_process_of_its_own(path, settings))
+        Aggregator(job, log, identity, settings.read_roster(), lambda: _initial(path, settings))
     )
     return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
 
 
-def _initial_in_a_process_of_its_own(path: Path, settings: AggregatorSettings) -> Path:
-    """The task's code and its framework never run inside the aggregator."""
+def _initial(path: Path, settings: AggregatorSettings) -> Path:
+    """The initial model's file, made before or made now: the task's code and its framework never run in the aggregator."""
+    target = settings.work / INITIAL
+    if target.exists():
+        return target
     command = [sys.executable, "-m", "consilia_workers", "initial-model", str(path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise TaskError(f"the initial model could not be made: {done.stderr.strip()[-800:]}")
-    return settings.work / "initial.safetensors"
+    return target
 
 
 def initial_model(path: Path) -> int:
     """Make the job's initial model and leave its file in the aggregator's work folder."""
     settings = AggregatorSettings.load(path)
     settings.work.mkdir(parents=True, exist_ok=True)
-    target = settings.work / "initial.safetensors"
+    target = settings.work / INITIAL
     partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
         for piece in make_learner(settings.read_job(), None).initial():
@@ -91,15 +97,23 @@ PROGRAMS = {"aggregator": aggregator, "initial-model": initial_model, "trainer":
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one program; our own errors become a line and an exit code, everything else a traceback."""
+    """Run one program."""
     if len(arguments) != 2 or arguments[0] not in PROGRAMS:
         print(f"usage: python -m consilia_workers {'|'.join(PROGRAMS)} SETTINGS.json", file=sys.stderr)  # noqa: T201
         return 2
+    return guarded(lambda: PROGRAMS[arguments[0]](Path(arguments[1])))
+
+
+def guarded(program: Callable[[], int]) -> int:
+    """Run it; an error of our own becomes a line on standard error and an exit code, any other a traceback."""
     try:
-        return PROGRAMS[arguments[0]](Path(arguments[1]))
+        return program()
     except ConsiliaError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_TRY_AGAIN if isinstance(error, TemporaryError) else EXIT_FAILED
+    except Exception:
+        logging.getLogger("consilia").exception("this is a bug in Consilia or in the task")
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

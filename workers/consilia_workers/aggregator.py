@@ -1,7 +1,7 @@
 """The aggregator of one job. `run` is the whole story.
 
-It keeps no state outside the log. Kill it anywhere: it reads the log, repeats at most the open round from the updates that
-are recorded there, and comes to the same bytes.
+It keeps no state outside the log. Kill it anywhere: it reads the log, repeats at most the open round from the updates
+that are recorded there, and comes to the same bytes.
 """
 
 import logging
@@ -220,8 +220,8 @@ class Aggregator:
         absent = sorted(set(self._roster.hospitals) - attendance.arrived)
         gone = f" {self._gone()}." if self._reception.left else ""
         return (
-            f"round {opened.round} of {self._name} has {len(attendance.arrived)} of {self._quorum.minimum_updates} updates "
-            f"after {attendance.extensions} extensions; missing: {', '.join(absent)}.{gone}"
+            f"round {opened.round} of {self._name} has {len(attendance.arrived)} of {self._quorum.minimum_updates} "
+            f"updates after {attendance.extensions} extensions; missing: {', '.join(absent)}.{gone}"
         )
 
     def _extend(self, opened: RoundOpened, missing: list[str]) -> None:

@@ -60,9 +60,7 @@ class ModelReader:
 
     def _check(self, model: bytearray, payload: Payload) -> None:
         if f"sha256:{sha256(model).hexdigest()}" != payload.sha256:
-            raise RefusedMessage(
-                Refusal.WRONG_DIGEST, f"the bytes on {self._topic} are not the model that was announced"
-            )
+            raise RefusedMessage(Refusal.WRONG_DIGEST, f"the bytes on {self._topic} are not the announced model")
         if memoryview(model)[: len(self._layout.header)] != self._layout.header:
             message = f"the model on {self._topic} differs from this hospital's task in names, dtypes or shapes."
             raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
@@ -76,7 +74,5 @@ def chunk_index(record: Record) -> int:
     """
     text = (record.key or "").rpartition("/")[2]
     if not text.isdecimal():
-        raise RefusedMessage(
-            Refusal.MALFORMED, f"offset {record.offset} of {record.topic} has no chunk number in its key"
-        )
+        raise RefusedMessage(Refusal.MALFORMED, f"offset {record.offset} of {record.topic} has no chunk number")
     return int(text)

@@ -60,9 +60,7 @@ class TrainerSettings(Settings):
 
     hospital: str = Field(description="The hospital's name, as on the roster.")
     state: Path = Field(description="The hospital's own folder on durable storage: outbox and attempts.")
-    data: Path | None = Field(
-        default=None, description="The mounted dataset; none for data that the task brings along."
-    )
+    data: Path | None = Field(default=None, description="The mounted dataset; none where the task brings its data.")
     data_parameters: dict[str, str] = Field(default_factory=dict, description="The Dataset's parameters for the task.")
     threads: int = Field(default=0, ge=0, description="Threads for training; 0 leaves it to PyTorch.")
 

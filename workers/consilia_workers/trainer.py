@@ -1,7 +1,7 @@
 """One hospital's part in one job: follow the log, and for each open round train and send. `run` is the whole story.
 
-Nothing leaves the hospital but signed messages and the trained parameters. Kill this process anywhere: it comes back, sends
-the same bytes again if the update was already made, or trains the round again from the same seed if not.
+Nothing leaves the hospital but signed messages and the trained parameters. Kill this process anywhere: it comes back,
+sends the same bytes again if the update was already made, or trains the round again from the same seed if not.
 """
 
 import logging

@@ -1,7 +1,8 @@
 """From a round's updates to the next global model, chunk by chunk.
 
 All files of a job are cut at the same places, so chunk i of the result needs chunk i of every update and nothing else:
-memory is a few chunks a hospital, whatever the size of the model. Updates are taken in the order of the hospitals' names.
+memory is a few chunks a hospital, whatever the size of the model. Updates are taken in the order of the hospitals'
+names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the hospitals send: read in order, checked while it arrives, refused with a reason, never trusted before the end."""
+"""What the hospitals send: read in order, checked while it arrives, refused with a reason."""
 
 import logging
 from collections.abc import Iterator

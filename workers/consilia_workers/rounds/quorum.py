@@ -1,6 +1,6 @@
 """When a round may start and when it ends: pure rules over who is there and what has arrived."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +11,9 @@ Rule = Literal["Drop", "Wait"]
 class Attendance:
     """An open round at one moment."""
 
-    present: Set[str]
+    present: AbstractSet[str]
     """Hospitals that are there and have not left."""
-    arrived: Set[str]
+    arrived: AbstractSet[str]
     """Hospitals whose update is in."""
     possible: int
     """How many hospitals can still contribute: the roster without those that left for good."""

@@ -1,0 +1,45 @@
+"""`consilia run`: a job file on this machine."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from consilia_workers.local.display import make_display
+from consilia_workers.local.folder import RunFolder
+from consilia_workers.local.plan import make_plan
+from consilia_workers.local.run import identity
+from consilia_workers.local.run import run as run_plan
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The job: YAML with a FederatedJob, and Datasets if you like.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, if it is none that Consilia knows.")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept, in a folder for each job.")] = Path("consilia-runs"),
+    seeds: Annotated[int, typer.Option(min=1, help="Train so many times, from consecutive seeds.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last unfinished run of this job.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Train alone and pooled too, for comparison.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of progress and table.")] = False,
+) -> None:
+    """Train across hospitals on this machine: aggregator and hospitals as processes, a SQLite log, a report at the end.
+
+    Exit codes: 0 trained, 1 the job failed, 2 the file is not valid, 130 interrupted (go on with --resume).
+    """
+    started = time.time()
+    plan = make_plan(file, data=data, seeds=seeds, baselines=baselines)
+    name, what = plan.job.metadata.name, identity(plan)
+    folder = RunFolder.unfinished(out, name, what) if resume else RunFolder.create(out, name, what)
+    console = Console()
+    display = make_display(console, as_json=as_json, metric=plan.job.spec.evaluation.metrics[0])
+    try:
+        report = run_plan(plan, folder, display, started)
+    except KeyboardInterrupt:
+        display.note(f"stopped; go on with: consilia run {file} --resume")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        display.close()

@@ -1,0 +1,1 @@
+"""`consilia run`: a job's aggregator and hospitals as processes on this machine, on one SQLite log."""

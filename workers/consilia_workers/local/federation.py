@@ -1,0 +1,138 @@
+"""One federated training on this machine: aggregator and hospitals as processes on a log of their own."""
+
+from collections.abc import Callable
+from contextlib import closing
+from time import monotonic
+from typing import Literal
+
+from consilia.api import FederatedJob
+from consilia.errors import RunError
+from consilia.log import Log
+from consilia.log.opening import open_log
+from consilia.wire.messages import JobFinished
+from consilia_workers.local.display import Display
+from consilia_workers.local.export import export_model
+from consilia_workers.local.folder import AGGREGATOR, SeedFolder
+from consilia_workers.local.measure import Measured, MeasureSettings
+from consilia_workers.local.plan import Plan
+from consilia_workers.local.processes import Ended, Processes, Program
+from consilia_workers.local.watching import Watch
+from consilia_workers.report.results import SeedResult
+
+_TICK = 0.05
+"""How often the display is brought up to date, in seconds."""
+_FAREWELL = 10.0
+"""How long processes may take to end by themselves after the job's last word, in seconds."""
+
+
+class Federation:
+    """What one training needs."""
+
+    def __init__(self, plan: Plan, job: FederatedJob, folder: SeedFolder, processes: Processes, display: Display) -> None:
+        """`job` is the plan's, with this training's seed."""
+        self._plan, self._job, self._folder = plan, job, folder
+        self._processes, self._display = processes, display
+
+    def train(self, started: float) -> SeedResult:
+        """From the first process to the last word. `started` is in seconds since the epoch.
+
+        Raises:
+            RunError: a process could not be kept alive.
+        """
+        roster = self._folder.prepare(self._job, list(self._plan.sites))
+        with closing(open_log(self._folder.log)) as log:
+            watch = Watch(log, self._job.metadata.name, roster.aggregator)
+            self._start_all()
+            finished = self._follow(watch)
+            self._await_farewells()
+            self._keep_model(log, finished)
+        return _result(self._job.spec.training.seed, watch, finished, started)
+
+    def _start_all(self) -> None:
+        """The initial model comes out of the nursery too, so that the framework is loaded once only."""
+        self._run_to_end(self._program("initial-model", "initial-model", AGGREGATOR))
+        self._processes.start(self._program(AGGREGATOR, "aggregator", AGGREGATOR))
+        for hospital in self._plan.hospitals:
+            self._processes.start(self._program(hospital, "trainer", hospital))
+
+    def _program(self, name: str, program: str, party: str) -> Program:
+        output, settings = self._folder.output(party), self._folder.settings(party)
+        how: Literal["fork", "spawn"] = "spawn" if program == "aggregator" else "fork"
+        return Program(name=name, program=program, settings=settings, output=output, how=how)
+
+    def _run_to_end(self, program: Program, while_waiting: Callable[[], None] = lambda: None) -> None:
+        self._processes.start(program)
+        while True:
+            for ended in self._processes.poll(_TICK):
+                if ended.name == program.name and ended.code != 0:
+                    raise RunError(f"{program.name} failed: {_last_words(program)}")
+                if ended.name == program.name:
+                    return
+            while_waiting()
+
+    def _follow(self, watch: Watch) -> JobFinished:
+        """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
+        while watch.finished is None:
+            for ended in self._processes.poll(_TICK):
+                self._mourn(ended)
+            for heard in watch.news():
+                self._display.said(heard.message)
+        return watch.finished
+
+    def _mourn(self, ended: Ended) -> None:
+        words = _last_words(self._program(ended.name, "", ended.name))
+        if ended.name == AGGREGATOR and ended.code != 0:
+            raise RunError(f"the aggregator ended with code {ended.code}: {words}", remedy="Start again with --resume.")
+        if ended.code != 0:
+            self._display.note(f"{ended.name} left: {words}")
+
+    def _await_farewells(self) -> None:
+        deadline = monotonic() + _FAREWELL
+        while self._processes.names() and monotonic() < deadline:
+            for _ in self._processes.poll(_TICK):
+                pass
+
+    def _keep_model(self, log: Log, finished: JobFinished) -> None:
+        if finished.model:
+            export_model(log, self._job.metadata.name, finished.rounds, self._folder.model)
+
+    def measure(self, result: SeedResult) -> SeedResult:
+        """The same training alone at each hospital, and pooled, added to the result."""
+        own = self._folder.path / "baselines"
+        own.mkdir(exist_ok=True)
+        settings = MeasureSettings(
+            job=self._folder.job,
+            sites=list(self._plan.sites),
+            result=own / "result.json",
+            progress=own / "progress",
+        )
+        path = own / "settings.json"
+        path.write_text(settings.model_dump_json())
+        program = Program(name="baselines", program="baselines", settings=path, output=own / "output.log")
+        self._run_to_end(program, lambda: self._show(settings))
+        measured = Measured.model_validate_json(settings.result.read_bytes())
+        return result.model_copy(update={"alone": measured.alone, "pooled": measured.pooled})
+
+    def _show(self, settings: MeasureSettings) -> None:
+        if settings.progress.exists() and (words := settings.progress.read_text().split()):
+            self._display.measuring(int(words[0]), int(words[1]))
+
+
+def _last_words(program: Program) -> str:
+    """The last line that a process printed."""
+    lines = program.output.read_text(errors="replace").strip().splitlines() if program.output.exists() else []
+    return lines[-1] if lines else f"see {program.output}"
+
+
+def _result(seed: int, watch: Watch, finished: JobFinished, started: float) -> SeedResult:
+    return SeedResult(
+        seed=seed,
+        outcome=finished.outcome,
+        reason=finished.reason,
+        message=finished.message,
+        start_seconds=max(0.0, (watch.first_opened or started) - started),
+        wall_seconds=max(0.0, watch.last_heard - started),
+        rounds=watch.rounds,
+        federated=finished.metrics,
+        model_digest=finished.model.sha256 if finished.model else None,
+    )

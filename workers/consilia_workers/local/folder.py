@@ -1,0 +1,170 @@
+"""The folder of a run: what lies where, who holds it, and what is done already."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from consilia.api import FederatedJob
+from consilia.errors import RunError
+from consilia.wire.identity import Identity, Roster
+from consilia_workers.local.measure import Site
+from consilia_workers.report.results import SeedResult
+from consilia_workers.settings import AggregatorSettings, TrainerSettings
+
+AGGREGATOR = "(aggregator)"
+"""Its name among the parties; no hospital can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run: a folder for each seed, and the report beside them."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, parent: Path, job: str, identity: str) -> "RunFolder":
+        """A new one under `parent`, named after the job and the time; `identity` stands for what is run."""
+        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        folder = cls(parent / job / stamp)
+        try:
+            folder.path.mkdir(mode=0o700, parents=True)
+        except FileExistsError as error:
+            raise RunError(f"{folder.path} exists already.", remedy="Wait a second, or use --resume.") from error
+        folder._identity.write_text(identity)
+        return folder
+
+    @classmethod
+    def unfinished(cls, parent: Path, job: str, identity: str) -> "RunFolder":
+        """The newest one that was begun and not finished.
+
+        Raises:
+            RunError: there is none, or it was begun with another job file or other options.
+        """
+        begun = sorted(path.parent for path in (parent / job).glob("*/run.json"))
+        open_ones = [cls(path) for path in begun if not cls(path).report.exists()]
+        if not open_ones:
+            raise RunError(f"nothing to resume: no unfinished run of {job} under {parent}.", remedy="Leave --resume out.")
+        folder = open_ones[-1]
+        if folder._identity.read_text() != identity:
+            message = f"{folder.path} was begun with another job file or other options."
+            raise RunError(message, remedy="Use the same ones, or leave --resume out to start anew.")
+        return folder
+
+    @property
+    def _identity(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def report(self) -> Path:
+        """Written last: a run with a report is finished."""
+        return self.path / "report.json"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Only one runner at a time.
+
+        Raises:
+            RunError: another one is at it.
+        """
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"another process is running in {self.path}.") from error
+            yield
+
+    def seed(self, seed: int) -> "SeedFolder":
+        """One seed's part."""
+        return SeedFolder(self.path / f"seed-{seed}")
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFolder:
+    """Everything of one training: settings and keys, the log, each party's state and output."""
+
+    path: Path
+
+    @property
+    def log(self) -> str:
+        """The log's address."""
+        return f"sqlite:///{self.path.resolve() / 'log'}"
+
+    @property
+    def job(self) -> Path:
+        """The job as JSON."""
+        return self.path / "job.json"
+
+    @property
+    def result(self) -> Path:
+        """What came out; the seed is done once it exists."""
+        return self.path / "result.json"
+
+    def keep(self, result: SeedResult) -> None:
+        """The seed is done."""
+        partial = self.result.with_suffix(".partial")
+        partial.write_text(result.model_dump_json())
+        partial.replace(self.result)
+
+    @property
+    def model(self) -> Path:
+        """The final model."""
+        return self.path / "model.safetensors"
+
+    def party(self, name: str) -> Path:
+        """The folder of the aggregator or of a hospital."""
+        return self.path / "aggregator" if name == AGGREGATOR else self.path / "hospitals" / name
+
+    def output(self, party: str) -> Path:
+        """What a party's process prints."""
+        return self.party(party) / "output.log"
+
+    def settings(self, party: str) -> Path:
+        """A party's settings file."""
+        return self.party(party) / "settings.json"
+
+    def prepare(self, job: FederatedJob, sites: list[Site]) -> Roster:
+        """Make folders, keys, roster and settings, unless they are there from before."""
+        parties = [AGGREGATOR, *(site.hospital for site in sites)]
+        keys = {party: self._key(party) for party in parties}
+        hospitals = {site.hospital: keys[site.hospital] for site in sites}
+        roster = Roster(keys[AGGREGATOR].public(), {name: key.public() for name, key in hospitals.items()})
+        (self.path / "roster.json").write_text(json.dumps(roster.as_json()))
+        self.job.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
+        self._write_settings(sites)
+        return roster
+
+    def _key(self, party: str) -> Identity:
+        path = self.party(party) / "key.pem"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            Identity.generate(party).save(path)
+        return Identity.load(party, path)
+
+    def _write_settings(self, sites: list[Site]) -> None:
+        aggregator = self.party(AGGREGATOR)
+        AggregatorSettings(
+            job=self.job,
+            log=self.log,
+            roster=self.path / "roster.json",
+            key=aggregator / "key.pem",
+            work=aggregator,
+        ).save(self.settings(AGGREGATOR))
+        threads = max(1, (os.cpu_count() or 1) // len(sites))
+        for site in sites:
+            own = self.party(site.hospital)
+            TrainerSettings(
+                job=self.job,
+                log=self.log,
+                roster=self.path / "roster.json",
+                key=own / "key.pem",
+                hospital=site.hospital,
+                state=own,
+                data=site.path,
+                data_parameters=site.parameters,
+                threads=threads,
+            ).save(self.settings(site.hospital))

@@ -1,0 +1,86 @@
+"""What a local run will do: the job, its hospitals, and where each one's data is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilia.api import FederatedJob
+from consilia.api.support import unsupported
+from consilia.errors import DataError, ManifestError, NotSupportedYet
+from consilia.manifest import Manifest, load
+from consilia_workers.datasets.catalog import dataset_path, sites
+from consilia_workers.local.measure import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One local run, resolved."""
+
+    job: FederatedJob
+    sites: Sequence[Site]
+    """One for each hospital, in the order of their names."""
+    seeds: Sequence[int]
+    baselines: bool
+    """Whether alone and pooled are trained too."""
+
+    @property
+    def hospitals(self) -> list[str]:
+        """Their names."""
+        return [site.hospital for site in self.sites]
+
+    def for_seed(self, seed: int) -> FederatedJob:
+        """The job with another seed."""
+        training = self.job.spec.training.model_copy(update={"seed": seed})
+        return self.job.model_copy(update={"spec": self.job.spec.model_copy(update={"training": training})})
+
+
+def make_plan(file: Path, *, data: Path | None, seeds: int, baselines: bool) -> Plan:
+    """Read the job file and find every hospital's data.
+
+    Raises:
+        ManifestError: the file breaks a rule; all of them are listed.
+        NotSupportedYet: the job asks for what this version lacks.
+        DataError: a hospital's data is not to be found.
+    """
+    manifest = load(file)
+    if problems := unsupported(manifest.job):
+        raise NotSupportedYet("\n".join(str(problem) for problem in problems))
+    names = _hospital_names(manifest)
+    first = manifest.job.spec.training.seed
+    return Plan(
+        job=manifest.job,
+        sites=[_site(manifest, name, data) for name in sorted(names)],
+        seeds=range(first, first + seeds),
+        baselines=baselines,
+    )
+
+
+def _hospital_names(manifest: Manifest) -> list[str]:
+    wanted = manifest.job.spec.hospitals
+    if wanted.names:
+        return list(wanted.names)
+    labels = wanted.selector.match_labels if wanted.selector else {}
+    names = [h.metadata.name for h in manifest.hospitals if labels.items() <= (h.metadata.labels or {}).items()]
+    if not names:
+        message = "spec.hospitals.selector matches no Hospital in the file."
+        raise ManifestError(message, remedy="Add `kind: Hospital` documents with these labels, or give names.")
+    return names
+
+
+def _site(manifest: Manifest, hospital: str, data: Path | None) -> Site:
+    """A `Dataset` document in the file comes first, then --data, then the catalog of known sets."""
+    name = manifest.job.spec.dataset
+    for dataset in manifest.datasets:
+        if dataset.metadata.name == name and dataset.metadata.namespace == hospital:
+            source = dataset.spec.source
+            path = Path(source.host_path.path) if source.host_path else None
+            return Site(hospital=hospital, path=path, parameters=dataset.spec.parameters or {})
+    if data is not None:
+        if not data.exists():
+            raise DataError(f"--data {data} does not exist.")
+        return Site(hospital=hospital, path=data.resolve(), parameters={})
+    known = sites(name)
+    if hospital not in known:
+        remedy = f"Use names from {', '.join(known)}; or describe its data in a `kind: Dataset` document, or by --data."
+        raise DataError(f"{hospital} has no part in the data set {name}.", remedy=remedy)
+    return Site(hospital=hospital, path=dataset_path(name), parameters={})

@@ -1,0 +1,81 @@
+"""Follows a job from outside: what the rounds topic says becomes events for people and for the report."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from consilia.log import Log, follow, topics
+from consilia.wire.identity import PublicKey
+from consilia.wire.messages import (
+    EvaluationOpened,
+    FromAggregator,
+    JobFinished,
+    RoundClosed,
+    RoundExtended,
+    RoundOpened,
+    from_aggregator,
+)
+from consilia_workers.report.results import RefusedResult, RoundResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One message of the aggregator, with its time."""
+
+    message: FromAggregator
+    timestamp: float
+    """Seconds since the epoch."""
+
+
+class Watch:
+    """Reads the rounds topic as it grows."""
+
+    def __init__(self, log: Log, job: str, key: PublicKey) -> None:
+        self._log, self._job, self._key = log, job, key
+        self._offset = 0
+        self._opened: dict[int, float] = {}
+        self.first_opened: float | None = None
+        """When round 1 was opened."""
+        self.rounds: list[RoundResult] = []
+        self.last_heard = 0.0
+        self.finished: JobFinished | None = None
+
+    def news(self) -> Iterator[Heard]:
+        """What was said since the last call."""
+        for record in follow(self._log, topics.rounds(self._job), self._offset):
+            self._offset = record.offset + 1
+            heard = Heard(
+                message=from_aggregator(record, key=self._key, job=self._job), timestamp=record.timestamp
+            )
+            self._note(heard)
+            yield heard
+
+    def _note(self, heard: Heard) -> None:
+        self.last_heard = heard.timestamp
+        match heard.message:
+            case RoundOpened() as opened:
+                self._opened[opened.round] = heard.timestamp
+                self.first_opened = self.first_opened or heard.timestamp
+            case RoundClosed() as closed:
+                self.rounds.append(_result(closed, heard.timestamp - self._opened.pop(closed.round, heard.timestamp)))
+            case JobFinished() as finished:
+                self.finished = finished
+            case RoundExtended() | EvaluationOpened():
+                pass
+
+
+def _result(closed: RoundClosed, seconds: float) -> RoundResult:
+    return RoundResult(
+        round=closed.round,
+        seconds=seconds,
+        aggregate_seconds=closed.seconds.get("aggregate", 0.0),
+        received_bytes=closed.received_bytes,
+        metrics=closed.metrics,
+        hospitals={update.hospital: update.metrics for update in closed.cohort if update.metrics},
+        train_seconds={update.hospital: update.train_seconds for update in closed.cohort},
+        samples={update.hospital: update.samples for update in closed.cohort},
+        dropped=list(closed.dropped),
+        refused=[
+            RefusedResult(hospital=refused.hospital, reason=refused.reason, message=refused.message)
+            for refused in closed.refused
+        ],
+    )
