@@ -11,6 +11,7 @@ ConsiliaError
 │   ├── DivergedError         training produced NaN or infinity
 │   ├── QuorumError           too few hospitals, and the rule says stop
 │   ├── RunError              a local run cannot start or go on as asked
+│   ├── LogError              the log is damaged, of a newer version, or asked for what it cannot do
 │   ├── FencedError           a newer process of the same name has taken over
 │   └── RecordGoneError       a record was compacted or trimmed away before it was read
 └── TemporaryError            the same call may succeed later
@@ -96,6 +97,10 @@ class QuorumError(PermanentError):
 
 class RunError(PermanentError):
     """A local run cannot start or go on as asked."""
+
+
+class LogError(PermanentError):
+    """The log is damaged, of a newer version, or asked for what it cannot do."""
 
 
 class FencedError(PermanentError):

@@ -3,12 +3,15 @@
 A narrow interface with two implementations, SQLite on one machine and Kafka everywhere else; the conformance suite in
 `tests/log/` states what both must do. The rules a caller may rely on:
 
-* A topic is an ordered sequence of records. Offsets grow, but may have gaps: transaction markers, compaction, trimming.
+* A topic is an ordered sequence of records. Offsets grow and are never given twice, but may have gaps: transaction
+  markers, compaction, trimming. A topic that nobody created comes into being, uncompacted, with its first record.
 * Everything appended in one transaction, and the offsets committed with it, becomes visible at once or never.
-  Readers see committed records only.
-* A producer has a name. Opening a producer fences every older one of the same name: its next call raises `FencedError`.
+  Readers see committed records only. The connection that committed sees them from then on, others soon after: `wait`.
+* A producer has a name. Opening a producer fences every older one of the same name: its next transaction raises
+  `FencedError` and leaves nothing behind.
 * A large payload is a run of records of at most `CHUNK_BYTES` each, so nobody has to hold it whole.
-* Reading a record a second time is cheap: an implementation whose medium is far away keeps what it fetched on local disk.
+* Reading a record a second time is cheap: an implementation whose medium is far away keeps what it fetched on disk.
+* Any call may raise `LogUnavailableError`, and `LogError` where the log is damaged, closed or misused.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,46 +32,53 @@ class Record:
     offset: int
     key: str | None
     value: memoryview
-    """Read-only bytes; may point into a mapped file, so copy what must outlive the next read."""
+    """Read-only bytes, valid as long as they are referred to; may lie in a mapped file, and then hold some of it mapped."""
     headers: Mapping[str, str] = field(default_factory=dict)
     timestamp: float = 0.0
     """When it was appended, in seconds since the epoch, by the writer's clock."""
 
 
 class Transaction(Protocol):
-    """What may be done inside `Producer.transaction()`; nothing of it is visible before the block ends without an exception."""
+    """What may be done inside `Producer.transaction()`; nothing is visible before the block ends without an exception."""
 
     def append(
         self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Append one record of at most `CHUNK_BYTES`.
+        """Append one record of at most `CHUNK_BYTES`; a compacted topic wants a key.
 
         Raises:
-            ValueError: the value is larger.
-            FencedError: a newer producer of the same name exists.
+            LogError: the value is larger, or the topic's name is not one that Kafka takes.
         """
 
     def append_file(
         self, topic: str, path: Path, *, key_prefix: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Append a file's bytes as consecutive records of `CHUNK_BYTES` (the last may be shorter).
+        """Append a file's bytes as consecutive records of `CHUNK_BYTES` (the last may be shorter), none if it is empty.
 
-        With `key_prefix`, chunk i gets the key `{key_prefix}/{i}`. The file must not be changed afterwards: an
-        implementation on the same disk may keep a link to it instead of a copy. Removing the caller's name is fine.
+        With `key_prefix`, chunk i gets the key `{key_prefix}/{i}`; every chunk gets the headers. The file must not be
+        changed afterwards: an implementation on the same disk may keep a link to it instead of a copy. Removing the
+        caller's name is fine.
+
+        Raises:
+            LogError: there is no such file, or it is none.
         """
 
     def commit_offset(self, group: str, topic: str, offset: int) -> None:
         """Record that `group` has consumed `topic` up to, but not including, `offset`."""
 
     def trim(self, topic: str, before: int) -> None:
-        """Let go of the records of `topic` below offset `before`; readers that still need them get `RecordGoneError`."""
+        """Let go of the records of `topic` below offset `before`; asking for one of them raises `RecordGoneError`."""
 
 
 class Producer(Protocol):
     """A named writer; one at a time per name."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """All or nothing: commits when the block ends, rolls back when it raises."""
+        """All or nothing: commits when the block ends, rolls back when it raises. One at a time.
+
+        Raises:
+            FencedError: a newer producer of the same name exists; at the latest when the block ends.
+        """
 
     def close(self) -> None:
         """Release what it holds."""
@@ -82,7 +92,11 @@ class Log(Protocol):
         """Open the producer `name`, fencing any older one."""
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:
-        """Make the topic if it is absent. A compacted topic keeps, for every key, at least the newest record."""
+        """Make the topic if it is absent. A compacted topic keeps, for every key, at least the newest record.
+
+        Raises:
+            LogError: it exists and is of the other kind.
+        """
 
     def topics(self) -> Sequence[str]:
         """All topics, sorted."""
@@ -91,7 +105,11 @@ class Log(Protocol):
         """Delete the topic, its records and its committed offsets; nothing happens if it is absent."""
 
     def read(self, topic: str, offset: int, *, max_records: int = 64) -> Sequence[Record]:
-        """The committed records of `topic` from `offset` on, at once; empty if there are none yet or no such topic."""
+        """The committed records of `topic` from `offset` on, at once; empty if there are none yet or no such topic.
+
+        Fewer than `max_records` does not mean that there are no more: about 8 MiB are returned at a time, so that a
+        reader of a large payload holds a few chunks. If any record is there, at least one is returned.
+        """
 
     def record(self, topic: str, offset: int) -> Record:
         """The one record at `offset`.
@@ -101,7 +119,7 @@ class Log(Protocol):
         """
 
     def end_offset(self, topic: str) -> int:
-        """The offset that the next record will have at least; 0 for an empty or absent topic."""
+        """The offset that the next record will have at least; 0 for an absent topic or one that never had any."""
 
     def committed(self, group: str, topic: str) -> int | None:
         """Where `group` stands on `topic`; None if it never committed."""

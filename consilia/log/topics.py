@@ -1,5 +1,11 @@
 """The names of topics, groups and producers. Hospital before job, and a dot after it, so that prefix ACLs hold."""
 
+import re
+
+from consilia.errors import LogError
+
+LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
 
 def rounds(job: str) -> str:
     """Aggregator → all: what opens, closes and ends."""
@@ -29,3 +35,15 @@ def aggregator(job: str) -> str:
 def trainer(hospital: str, job: str) -> str:
     """A trainer's name as a producer."""
     return f"{hospital}.{job}"
+
+
+def check(topic: str) -> None:
+    """Refuse a name that Kafka would refuse, so that a job that runs on one log runs on the other.
+
+    Raises:
+        LogError: the name is empty, too long or has other characters than letters, digits, dot, hyphen, underscore.
+    """
+    if not LEGAL.fullmatch(topic) or topic in {".", ".."}:
+        raise LogError(
+            f"{topic!r} cannot name a topic.", remedy="Use 1 to 249 letters, digits, dots, hyphens and underscores."
+        )

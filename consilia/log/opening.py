@@ -1,0 +1,31 @@
+"""Open the log that a URL names."""
+
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from consilia.errors import LogError
+from consilia.log.interface import Log
+from consilia.log.sqlite import SqliteLog
+
+
+def open_log(url: str) -> Log:
+    """Open a log by its URL.
+
+    Args:
+        url: `sqlite:///path/to/directory`; the path is absolute, `%20` stands for a space.
+
+    Raises:
+        LogError: no such kind of log, or it is damaged, of a newer format, or not ours to write.
+        LogUnavailableError: it cannot be reached or is locked.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite":
+        raise LogError(f"{url!r} names no log.", remedy="Write sqlite:///path/to/directory.")
+    if parts.netloc or parts.query or parts.fragment or not parts.path.strip("/"):
+        raise LogError(f"{url!r} names no directory.", remedy="Write sqlite:///path/to/directory, three slashes.")
+    return SqliteLog(Path(unquote(parts.path)))
+
+
+def sqlite_url(directory: Path) -> str:
+    """The URL of the SQLite log in a directory."""
+    return f"sqlite://{quote(str(directory.absolute()))}"
