@@ -7,8 +7,8 @@ A narrow interface with two implementations, SQLite on one machine and Kafka eve
   markers, compaction, trimming. A topic that nobody created comes into being, uncompacted, with its first record.
 * Everything appended in one transaction, and the offsets committed with it, becomes visible at once or never.
   Readers see committed records only. The connection that committed sees them from then on, others soon after: `wait`.
-* A producer has a name. Opening a producer fences every older one of the same name: its next transaction raises
-  `FencedError` and leaves nothing behind.
+* A producer has a name. Opening a producer fences every older one of the same name: its next transaction that
+  holds anything raises `FencedError` and leaves nothing behind.
 * A large payload is a run of records of at most `CHUNK_BYTES` each, so nobody has to hold it whole.
 * Reading a record a second time is cheap: an implementation whose medium is far away keeps what it fetched on disk.
 * Any call may raise `LogUnavailableError`, and `LogError` where the log is damaged, closed or misused.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 CHUNK_BYTES = 1 << 20
-"""The most a record's value may hold, in bytes: 1 MiB, Kafka's default limit less nothing we add."""
+"""The most a record's value may hold, in bytes: 1 MiB. A Kafka topic allows a little more, for key and headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class Record:
     offset: int
     key: str | None
     value: memoryview
-    """Read-only bytes, valid as long as they are referred to; may lie in a mapped file, and then hold some of it mapped."""
+    """Read-only bytes, valid as long as they are referred to. They may lie in a mapped file."""
     headers: Mapping[str, str] = field(default_factory=dict)
     timestamp: float = 0.0
     """When it was appended, in seconds since the epoch, by the writer's clock."""
 
 
 class Transaction(Protocol):
-    """What may be done inside `Producer.transaction()`; nothing is visible before the block ends without an exception."""
+    """What may be done inside `Producer.transaction()`; nothing is visible until the block has ended well."""
 
     def append(
         self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None
@@ -102,7 +102,10 @@ class Log(Protocol):
         """All topics, sorted."""
 
     def delete_topic(self, topic: str) -> None:
-        """Delete the topic, its records and its committed offsets; nothing happens if it is absent."""
+        """Delete the topic, its records and its committed offsets; nothing happens if it is absent.
+
+        A topic made later under the same name starts from offset 0.
+        """
 
     def read(self, topic: str, offset: int, *, max_records: int = 64) -> Sequence[Record]:
         """The committed records of `topic` from `offset` on, at once; empty if there are none yet or no such topic.
@@ -132,7 +135,7 @@ class Log(Protocol):
         """
 
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connection and its producers."""
 
 
 def follow(log: Log, topic: str, offset: int) -> Iterator[Record]:

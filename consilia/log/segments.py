@@ -5,17 +5,19 @@ locked while it lives. Files appear there before the commit that refers to them.
 record refers is rubbish as soon as nobody holds its directory's lock: its only possible owner is gone.
 """
 
-import fcntl
 import mmap
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from consilia.errors import LogError
+from consilia.errors import LogError, LogUnavailableError
+from consilia.log.locking import exists, lock, locked_if_free, open_directory
 
+BUSY_SECONDS = 10.0
+"""How long a producer waits for a collector that looks through its directory: that takes milliseconds."""
 PAGE = mmap.ALLOCATIONGRANULARITY
 
 
@@ -54,10 +56,6 @@ class SegmentWriter:
             sync(self._root / name)
         sync(self._root / self._owner)
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete segments of a transaction that did not happen."""
-        remove(self._root, names)
-
     def close(self) -> None:
         """Give the directory up: what no record refers to may be collected from now on."""
         if self._lock is not None:
@@ -91,11 +89,13 @@ def own(directory: Path) -> int:
             directory.mkdir(mode=0o700)
             directory.chmod(0o700)
         try:
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = open_directory(directory)
         except FileNotFoundError:  # a collector came in between and found it empty
             continue
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # a collector lets go at once; nobody else ever locks it
-        if os.fstat(descriptor).st_nlink:
+        if not lock(descriptor, BUSY_SECONDS):
+            os.close(descriptor)
+            raise LogUnavailableError(f"Another process holds {directory}.", remedy="Look for a stopped process.")
+        if exists(descriptor):
             return descriptor
         os.close(descriptor)
 
@@ -114,24 +114,6 @@ def collect(root: Path, committed: Callable[[str], Collection[str]]) -> None:
                     remove(root, found.difference(committed(directory.name)))
                 with suppress(OSError):  # not empty: it stays
                     directory.rmdir()
-
-
-@contextmanager
-def locked_if_free(directory: Path) -> Iterator[bool]:
-    """Lock a directory for the block if nobody holds it; says whether that worked."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):  # collected by somebody else, or not ours
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield os.fstat(descriptor).st_nlink > 0
-    finally:
-        os.close(descriptor)
 
 
 def remove(root: Path, names: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from consilia.errors import LogError, RecordGoneError
+from consilia.errors import ConsiliaError, LogError, RecordGoneError
 from consilia.log.interface import Record
 from consilia.log.segments import SegmentWriter, collect, remove, sync
 from consilia.log.sqlite_database import BUSY_SECONDS, Database, plain_errors
@@ -47,7 +47,9 @@ class SqliteLog:
         with plain_errors(self._directory):
             make_files(self._directory)
         self._database = Database(self._directory / "log.db", busy_seconds=busy_seconds)
-        self._collect()
+        self._producers: list[SqliteProducer] = []
+        with plain_errors(self._segments):
+            collect(self._segments, self._committed_segments)
 
     def producer(self, name: str) -> "SqliteProducer":
         """Open the producer `name`, fencing any older one."""
@@ -59,8 +61,8 @@ class SqliteLog:
                 "ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING id, epoch",
                 (name,),
             ).fetchone()
-        self._collect()
-        return SqliteProducer(self._database, self._segments, (identifier, epoch))
+        self._producers.append(SqliteProducer(self._database, self._segments, (identifier, epoch)))
+        return self._producers[-1]
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:
         """Make the topic if it is absent."""
@@ -143,7 +145,9 @@ class SqliteLog:
                 pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
 
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connection and its producers."""
+        for producer in self._producers:
+            producer.close()
         self._database.close()
 
     def _rows(self, topic: str, offset: int, most: int) -> Sequence[Row]:
@@ -152,11 +156,6 @@ class SqliteLog:
             closing(self._database.execute(SELECT_RECORDS, topic, offset, most)) as rows,
         ):
             return within(rows, READ_BYTES)
-
-    def _collect(self) -> None:
-        """Delete what dead producers left behind."""
-        with plain_errors(self._segments):
-            collect(self._segments, self._committed_segments)
 
     def _committed_segments(self, owner: str) -> set[str]:
         rows = self._database.rows("SELECT name FROM segment WHERE name > ? AND name < ?", f"{owner}/", f"{owner}0")
@@ -173,6 +172,7 @@ class SqliteProducer:
         self._identity = identity
         self._segments = SegmentWriter(segments, "{}.{}".format(*identity))
         self._open: SqliteTransaction | None = None
+        self._closed = False
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
@@ -189,18 +189,20 @@ class SqliteProducer:
             self._open = None
 
     def close(self) -> None:
-        """Release the directory of segments."""
+        """Release the directory of segments; a transaction that is open will not commit."""
+        self._closed = True
         with plain_errors(self._root):
             self._segments.close()
 
     def _begin(self) -> SqliteTransaction:
-        self._database.connection()
+        self._usable()
         if self._open is not None:
             raise LogError("This producer has a transaction open.", remedy="End it first, or open another producer.")
         self._open = SqliteTransaction(self._root, self._segments)
         return self._open
 
     def _commit(self, transaction: SqliteTransaction) -> None:
+        self._usable()
         if transaction.empty():
             return
         with plain_errors(self._root):
@@ -210,10 +212,16 @@ class SqliteProducer:
             remove(self._root, unused)
 
     def _discard(self, transaction: SqliteTransaction) -> None:
-        """Delete the segments of a transaction that failed, unless the commit itself came through."""
-        for name in transaction.files:
-            if not self._database.rows("SELECT 1 FROM segment WHERE name = ?", name):
-                self._segments.remove([name])
+        """Delete the segments of a transaction that failed, unless its commit came through before the exception."""
+        with suppress(ConsiliaError), plain_errors(self._root):  # what cannot be deleted now is collected later
+            for name in transaction.files:
+                if not self._database.rows("SELECT 1 FROM segment WHERE name = ?", name):
+                    remove(self._root, [name])
+
+    def _usable(self) -> None:
+        self._database.connection()
+        if self._closed:
+            raise LogError("This producer has been closed.", remedy="Open it again.")
 
 
 def make_files(directory: Path) -> None:

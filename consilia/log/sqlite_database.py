@@ -1,10 +1,8 @@
 """The index of a SQLite log: the file, its schema, and how SQLite's errors read to a user."""
 
 import errno
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from consilia.errors import ConsiliaError, LogError, LogUnavailableError
+from consilia.log.locking import lock, open_directory
 
 APPLICATION_ID = 0x436F6E73  # "Cons": tells a log from any other SQLite file
 SCHEMA_VERSION = 1
@@ -127,8 +126,8 @@ class Database:
         """The one write transaction there is at a time: commits at the end, rolls back when the block raises."""
         with plain_errors(self.path):
             connection = self.connection()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -173,25 +172,16 @@ def identity(connection: sqlite3.Connection) -> tuple[int, int]:
 @contextmanager
 def creating(directory: Path, busy_seconds: float) -> Iterator[None]:
     """Keep others from making the same log: SQLite itself does not wait for the change to WAL."""
-    deadline = time.monotonic() + busy_seconds
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_directory(directory)
     try:
-        while not try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise LogUnavailableError(f"Another process is making the log {directory}.", remedy="Try again.")
-            time.sleep(0.01)
+        if not lock(descriptor, busy_seconds):
+            raise LogUnavailableError(
+                f"Another process has been making the log {directory} for {busy_seconds:g} s.",
+                remedy="Look for a stopped process, then try again.",
+            )
         yield
     finally:
         os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file or directory until it is closed, unless somebody else holds it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def create_schema(connection: sqlite3.Connection) -> None:
@@ -200,8 +190,8 @@ def create_schema(connection: sqlite3.Connection) -> None:
         raise LogError(
             "This file system cannot hold a log: SQLite's WAL does not work on it.", remedy="Use a local disk."
         )
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             for statement in statements(SCHEMA):
                 connection.execute(statement)
@@ -209,7 +199,8 @@ def create_schema(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -238,6 +229,8 @@ class plain_errors(AbstractContextManager[None]):  # noqa: N801 (reads as a stat
             raise from_sqlite(error, self._path) from error
         if isinstance(error, OSError):
             raise from_system(error, self._path) from error
+        if isinstance(error, UnicodeEncodeError | OverflowError):
+            raise unfit(error, self._path) from error
 
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> ConsiliaError:
@@ -256,8 +249,15 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> ConsiliaError:
     if code in CANNOT_OPEN:
         return LogError(f"The log {path} cannot be opened for writing: {error}.", remedy="Check owner and permissions.")
     if isinstance(error, sqlite3.ProgrammingError):
-        return LogError(f"The log {path} is used from a thread that did not open it.", remedy="Open it in each thread.")
+        if "thread" in str(error):
+            return LogError(f"The log {path} is used by a thread that did not open it.", remedy="Open one in each.")
+        return unfit(error, path)
     return LogUnavailableError(f"The log {path} cannot be read or written: {error}.", remedy="Check disk and space.")
+
+
+def unfit(error: Exception, path: Path) -> LogError:
+    """Something that no log can hold: text that is not Unicode, a number beyond 64 bits, an object of another type."""
+    return LogError(f"The log {path} cannot hold what it was given: {error}.", remedy="Correct the caller.")
 
 
 def from_system(error: OSError, path: Path) -> ConsiliaError:
