@@ -23,7 +23,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:  # noqa: FBT003
+def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
     """Federated learning for hospitals: patients stay, models travel."""
     if version:
         typer.echo(f"consilia {__version__}")

@@ -1,5 +1,6 @@
 """`consilia run`: a job file on this machine."""
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from consilia_workers.local.folder import RunFolder
 from consilia_workers.local.plan import make_plan
 from consilia_workers.local.run import identity
 from consilia_workers.local.run import run as run_plan
+from consilia_workers.report.results import Report
+from consilia_workers.report.table import print_table
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -19,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 def run(
     file: Annotated[Path, typer.Argument(help="The job: YAML with a FederatedJob, and Datasets if you like.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set, if it is none that Consilia knows.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of a data set that Consilia does not know.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept, in a folder for each job.")] = Path("consilia-runs"),
     seeds: Annotated[int, typer.Option(min=1, help="Train so many times, from consecutive seeds.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last unfinished run of this job.")] = False,
@@ -43,3 +46,22 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         display.close()
+    show(console, report, folder, as_json=as_json)
+    if any(seed.outcome == "Failed" for seed in report.seeds):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def show(console: Console, report: Report, folder: RunFolder, *, as_json: bool) -> None:
+    """The result, and where to read on."""
+    page = folder.path / "report.html"
+    if as_json:
+        event = {"event": "Report", "report": str(folder.report), "page": str(page)}
+        console.print(json.dumps(event), highlight=False, markup=False, soft_wrap=True)
+        return
+    print_table(console, report)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)

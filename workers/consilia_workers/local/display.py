@@ -1,4 +1,4 @@
-"""What a person or a script sees of a run: a live bar on a terminal, plain lines elsewhere, JSON lines when asked for."""
+"""What a person or a script sees of a run: a live bar on a terminal, else plain lines, or JSON lines if asked for."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,14 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from consilia.wire.messages import EvaluationOpened, FromAggregator, JobFinished, RoundClosed, RoundExtended, RoundOpened
+from consilia.wire.messages import (
+    EvaluationOpened,
+    FromAggregator,
+    JobFinished,
+    RoundClosed,
+    RoundExtended,
+    RoundOpened,
+)
 
 
 class Display(Protocol):

@@ -1,11 +1,13 @@
 """One federated training on this machine: aggregator and hospitals as processes on a log of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from time import monotonic
-from typing import Literal
 
 from consilia.api import FederatedJob
+
 from consilia.errors import RunError
 from consilia.log import Log
 from consilia.log.opening import open_log
@@ -28,7 +30,9 @@ _FAREWELL = 10.0
 class Federation:
     """What one training needs."""
 
-    def __init__(self, plan: Plan, job: FederatedJob, folder: SeedFolder, processes: Processes, display: Display) -> None:
+    def __init__(
+        self, plan: Plan, job: FederatedJob, folder: SeedFolder, processes: Processes, display: Display
+    ) -> None:
         """`job` is the plan's, with this training's seed."""
         self._plan, self._job, self._folder = plan, job, folder
         self._processes, self._display = processes, display
@@ -42,33 +46,11 @@ class Federation:
         roster = self._folder.prepare(self._job, list(self._plan.sites))
         with closing(open_log(self._folder.log)) as log:
             watch = Watch(log, self._job.metadata.name, roster.aggregator)
-            self._start_all()
+            start_parties(self._processes, self._folder, self._plan.hospitals)
             finished = self._follow(watch)
             self._await_farewells()
             self._keep_model(log, finished)
         return _result(self._job.spec.training.seed, watch, finished, started)
-
-    def _start_all(self) -> None:
-        """The initial model comes out of the nursery too, so that the framework is loaded once only."""
-        self._run_to_end(self._program("initial-model", "initial-model", AGGREGATOR))
-        self._processes.start(self._program(AGGREGATOR, "aggregator", AGGREGATOR))
-        for hospital in self._plan.hospitals:
-            self._processes.start(self._program(hospital, "trainer", hospital))
-
-    def _program(self, name: str, program: str, party: str) -> Program:
-        output, settings = self._folder.output(party), self._folder.settings(party)
-        how: Literal["fork", "spawn"] = "spawn" if program == "aggregator" else "fork"
-        return Program(name=name, program=program, settings=settings, output=output, how=how)
-
-    def _run_to_end(self, program: Program, while_waiting: Callable[[], None] = lambda: None) -> None:
-        self._processes.start(program)
-        while True:
-            for ended in self._processes.poll(_TICK):
-                if ended.name == program.name and ended.code != 0:
-                    raise RunError(f"{program.name} failed: {_last_words(program)}")
-                if ended.name == program.name:
-                    return
-            while_waiting()
 
     def _follow(self, watch: Watch) -> JobFinished:
         """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
@@ -80,7 +62,7 @@ class Federation:
         return watch.finished
 
     def _mourn(self, ended: Ended) -> None:
-        words = _last_words(self._program(ended.name, "", ended.name))
+        words = _last_words(self._folder.output(ended.name))
         if ended.name == AGGREGATOR and ended.code != 0:
             raise RunError(f"the aggregator ended with code {ended.code}: {words}", remedy="Start again with --resume.")
         if ended.code != 0:
@@ -109,7 +91,7 @@ class Federation:
         path = own / "settings.json"
         path.write_text(settings.model_dump_json())
         program = Program(name="baselines", program="baselines", settings=path, output=own / "output.log")
-        self._run_to_end(program, lambda: self._show(settings))
+        _run_to_end(self._processes, program, lambda: self._show(settings))
         measured = Measured.model_validate_json(settings.result.read_bytes())
         return result.model_copy(update={"alone": measured.alone, "pooled": measured.pooled})
 
@@ -118,10 +100,42 @@ class Federation:
             self._display.measuring(int(words[0]), int(words[1]))
 
 
-def _last_words(program: Program) -> str:
+def start_parties(processes: Processes, folder: SeedFolder, hospitals: Sequence[str]) -> None:
+    """The aggregator and the hospitals of one prepared folder.
+
+    The initial model comes out of the nursery too, so that the framework is loaded once only.
+
+    Raises:
+        RunError: the task's model cannot be made.
+    """
+    initial = Program(
+        name="initial-model",
+        program="initial-model",
+        settings=folder.settings(AGGREGATOR),
+        output=folder.output(AGGREGATOR),
+    )
+    _run_to_end(processes, initial)
+    processes.start(replace(initial, name=AGGREGATOR, program="aggregator", how="spawn"))
+    for name in hospitals:
+        program = Program(name=name, program="trainer", settings=folder.settings(name), output=folder.output(name))
+        processes.start(program)
+
+
+def _run_to_end(processes: Processes, program: Program, while_waiting: Callable[[], None] = lambda: None) -> None:
+    processes.start(program)
+    while True:
+        for ended in processes.poll(_TICK):
+            if ended.name == program.name and ended.code != 0:
+                raise RunError(f"{program.name} failed: {_last_words(program.output)}")
+            if ended.name == program.name:
+                return
+        while_waiting()
+
+
+def _last_words(output: Path) -> str:
     """The last line that a process printed."""
-    lines = program.output.read_text(errors="replace").strip().splitlines() if program.output.exists() else []
-    return lines[-1] if lines else f"see {program.output}"
+    lines = output.read_text(errors="replace").strip().splitlines() if output.exists() else []
+    return lines[-1] if lines else f"see {output}"
 
 
 def _result(seed: int, watch: Watch, finished: JobFinished, started: float) -> SeedResult:

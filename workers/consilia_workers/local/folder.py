@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from consilia.api import FederatedJob
+
 from consilia.errors import RunError
 from consilia.wire.identity import Identity, Roster
 from consilia_workers.local.measure import Site
@@ -35,7 +36,7 @@ class RunFolder:
             folder.path.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
             raise RunError(f"{folder.path} exists already.", remedy="Wait a second, or use --resume.") from error
-        folder._identity.write_text(identity)
+        folder.identity.write_text(identity)
         return folder
 
     @classmethod
@@ -48,15 +49,18 @@ class RunFolder:
         begun = sorted(path.parent for path in (parent / job).glob("*/run.json"))
         open_ones = [cls(path) for path in begun if not cls(path).report.exists()]
         if not open_ones:
-            raise RunError(f"nothing to resume: no unfinished run of {job} under {parent}.", remedy="Leave --resume out.")
+            raise RunError(
+                f"nothing to resume: no unfinished run of {job} under {parent}.", remedy="Leave --resume out."
+            )
         folder = open_ones[-1]
-        if folder._identity.read_text() != identity:
+        if folder.identity.read_text() != identity:
             message = f"{folder.path} was begun with another job file or other options."
             raise RunError(message, remedy="Use the same ones, or leave --resume out to start anew.")
         return folder
 
     @property
-    def _identity(self) -> Path:
+    def identity(self) -> Path:
+        """Written first: what the run is a run of."""
         return self.path / "run.json"
 
     @property

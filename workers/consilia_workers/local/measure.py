@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from consilia.api import FederatedJob
 from pydantic import BaseModel, ConfigDict
 
-from consilia.api import FederatedJob
 from consilia_workers.local import baselines
 from consilia_workers.report.results import ByHospital
 from consilia_workers.source import DataSource

@@ -1,8 +1,8 @@
 """A process that bears the others: it imports the task's framework once and forks every hospital from itself.
 
-Importing PyTorch takes seconds and hundreds of megabytes; forked children share both. The aggregator, which must not have the
-framework, is started as a fresh interpreter instead. Commands come as JSON lines on standard input, births and deaths go out
-as JSON lines on standard output. When the input ends, because the runner stops or died, everything that lives is ended.
+Importing PyTorch takes seconds and hundreds of megabytes; forked children share both. The aggregator, which must not
+have the framework, is started as a fresh interpreter instead. Commands come as JSON lines on standard input, births and
+deaths go out as JSON lines on standard output. When the input ends, because the runner stops or died, all is ended.
 """
 
 import importlib

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from consilia.api import FederatedJob
 from consilia.api.support import unsupported
-from consilia.errors import DataError, ManifestError, NotSupportedYet
 from consilia.manifest import Manifest, load
+
+from consilia.errors import DataError, ManifestError, NotSupportedYet
 from consilia_workers.datasets.catalog import dataset_path, sites
 from consilia_workers.local.measure import Site
 

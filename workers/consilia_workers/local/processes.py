@@ -97,7 +97,9 @@ class Processes:
             self._nursery.stdin.write(json.dumps(command).encode() + b"\n")
             self._nursery.stdin.flush()
         except BrokenPipeError as error:
-            raise RunError("the process that starts the hospitals has died.", remedy="Start again with --resume.") from error
+            raise RunError(
+                "the process that starts the hospitals has died.", remedy="Start again with --resume."
+            ) from error
 
     def names(self) -> set[str]:
         """Those that have not ended for good."""

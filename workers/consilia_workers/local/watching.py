@@ -31,7 +31,7 @@ class Watch:
 
     def __init__(self, log: Log, job: str, key: PublicKey) -> None:
         self._log, self._job, self._key = log, job, key
-        self._offset = 0
+        self.topic, self.offset = topics.rounds(job), 0
         self._opened: dict[int, float] = {}
         self.first_opened: float | None = None
         """When round 1 was opened."""
@@ -41,11 +41,9 @@ class Watch:
 
     def news(self) -> Iterator[Heard]:
         """What was said since the last call."""
-        for record in follow(self._log, topics.rounds(self._job), self._offset):
-            self._offset = record.offset + 1
-            heard = Heard(
-                message=from_aggregator(record, key=self._key, job=self._job), timestamp=record.timestamp
-            )
+        for record in follow(self._log, self.topic, self.offset):
+            self.offset = record.offset + 1
+            heard = Heard(message=from_aggregator(record, key=self._key, job=self._job), timestamp=record.timestamp)
             self._note(heard)
             yield heard
 
