@@ -20,16 +20,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import psutil
-from consilia.api import FederatedJob
 
 from benchmarks.noise import SHAPES
+from consilia.api import FederatedJob
 from consilia.log import Log
 from consilia.log.opening import open_log
 from consilia.wire.messages import FromAggregator, RoundClosed
 from consilia_workers.local.federation import start_parties
 from consilia_workers.local.folder import SeedFolder
-from consilia_workers.local.measure import Site
 from consilia_workers.local.processes import Processes
+from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 
 

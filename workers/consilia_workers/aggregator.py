@@ -35,7 +35,7 @@ from consilia_workers.rounds.quorum import Attendance, Quorum
 from consilia_workers.rounds.reception import Reception
 from consilia_workers.rounds.recovery import find_chunks, read_standing
 from consilia_workers.settings import config_digest
-from consilia_workers.strategies import choose
+from consilia_workers.strategies.choosing import choose
 
 logger = logging.getLogger("consilia.aggregator")
 

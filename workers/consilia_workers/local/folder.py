@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from consilia.api import FederatedJob
-
 from consilia.errors import RunError
 from consilia.wire.identity import Identity, Roster
-from consilia_workers.local.measure import Site
+from consilia_workers.local.site import Site
 from consilia_workers.report.results import SeedResult
 from consilia_workers.settings import AggregatorSettings, TrainerSettings
 

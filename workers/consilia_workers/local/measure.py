@@ -2,26 +2,11 @@
 
 from pathlib import Path
 
-from consilia.api import FederatedJob
 from pydantic import BaseModel, ConfigDict
 
-from consilia_workers.local import baselines
+from consilia.api import FederatedJob
+from consilia_workers.local.site import Site
 from consilia_workers.report.results import ByHospital
-from consilia_workers.source import DataSource
-
-
-class Site(BaseModel):
-    """Where one hospital's data is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hospital: str
-    path: Path | None
-    parameters: dict[str, str]
-
-    def source(self) -> DataSource:
-        """As tasks know it."""
-        return DataSource(hospital=self.hospital, path=self.path, parameters=self.parameters)
 
 
 class MeasureSettings(BaseModel):
@@ -47,6 +32,8 @@ class Measured(BaseModel):
 
 def main(path: Path) -> int:
     """Measure as the settings in the file say."""
+    from consilia_workers.local import baselines  # noqa: PLC0415 (loads torch, which the runner does without)
+
     settings = MeasureSettings.model_validate_json(path.read_bytes())
     job = FederatedJob.model_validate_json(settings.job.read_bytes())
     sources = [site.source() for site in settings.sites]
