@@ -1,0 +1,86 @@
+"""What a reader must know before believing the figures."""
+
+from collections.abc import Iterator, Sequence
+
+from consilia_workers.report.comparison import Comparison, succeeded
+from consilia_workers.report.curves import Curve
+from consilia_workers.report.participation import closed_rounds
+from consilia_workers.report.results import Report
+from consilia_workers.report.wording import capital, counted, listed, metric, printable
+
+
+def notes(report: Report, comparisons: Sequence[Comparison], curves: Sequence[Curve]) -> list[str]:
+    """One paragraph each, the weightiest first."""
+    return [
+        *_protection(report),
+        *_figures(report),
+        *_yardsticks(comparisons),
+        *_holes(comparisons),
+        *_rounds(report, curves),
+    ]
+
+
+def _protection(report: Report) -> Iterator[str]:
+    if not report.spec.get("privacy"):
+        yield (
+            "The updates were not protected by differential privacy: the job has no `privacy` section. What a model "
+            "has learned may reveal something about single patients to whoever holds the model or an update."
+        )
+    if (report.spec.get("secureAggregation") or {}).get("mode", "None") == "None":
+        yield (
+            "The aggregator saw each hospital's update by itself: the job has no `secureAggregation` section. "
+            "Updates were signed by the hospitals, but not hidden from the hub."
+        )
+
+
+def _figures(report: Report) -> Iterator[str]:
+    yield (
+        "Each hospital computed the metrics itself, on its own test split, which no model was trained on. How large "
+        "the test splits are is not reported: at a small hospital, a few patients may make a visible difference."
+    )
+    seeds = len(succeeded(report))
+    if seeds == 1:
+        yield (
+            "One seed only: chance in the initial model and in the order of the records is not measured. Run the "
+            "job with `--seeds 5` to see the spread."
+        )
+    if seeds > 1:
+        yield (
+            f"± is the standard deviation between {seeds} seeds (n - 1): chance in the initial model and in the order "
+            "of the records. It says nothing about the chance of who happens to be in a test split."
+        )
+    yield "The model of the last round is judged, not the best one on the way."
+
+
+def _yardsticks(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    ways = {way for comparison in comparisons for way in comparison.ways} - {"federated"}
+    if ways:
+        yield (
+            f"{' and '.join(sorted(ways)).capitalize()}: the same model, optimizer, learning rates and number of "
+            "rounds and local epochs as the federation, without a server; not tuned to do well on their own."
+        )
+    else:
+        yield "What a hospital reaches alone and what pooling would give was not measured in this run."
+
+
+def _holes(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for comparison in comparisons:
+        for reason in dict.fromkeys(comparison.missing.values()):
+            names = [printable(name) for name, why in comparison.missing.items() if why == reason]
+            yield (
+                f"{capital(metric(comparison.metric))}: {listed(names)} {reason}. Not part of the mean. "
+                "(An AUC, for instance, needs test patients with and without the outcome.)"
+                if "not defined" in reason
+                else f"{capital(metric(comparison.metric))}: {listed(names)} {reason}. Not part of the mean."
+            )
+
+
+def _rounds(report: Report, curves: Sequence[Curve]) -> Iterator[str]:
+    rounds = closed_rounds(report)
+    if incomplete := sum(bool(result.dropped) for result in rounds):
+        yield f"{counted(incomplete, 'round')} of {len(rounds)} went on without a hospital that was waited for."
+    if any(curve.filled for curve in curves):
+        yield (
+            "Where a hospital did not report a metric after a round, the curves' means use the last value that it "
+            "reported."
+        )
