@@ -14,9 +14,9 @@ from consilia_workers.strategies.server_optimizers import BlockOptimizer, FedAda
 
 KINDS = {
     "FedAvgM": partial(FedAvgM, learning_rate=0.7, momentum=0.9),
-    "FedAdagrad": partial(FedAdagrad, learning_rate=0.1, betas=(0.0, 0.0), tau=1e-3),
-    "FedAdam": partial(FedAdam, learning_rate=0.1, betas=(0.9, 0.99), tau=1e-3),
-    "FedYogi": partial(FedYogi, learning_rate=0.1, betas=(0.9, 0.99), tau=1e-3),
+    "FedAdagrad": partial(FedAdagrad, learning_rate=0.1, beta1=0.0, beta2=0.0, tau=1e-3),
+    "FedAdam": partial(FedAdam, learning_rate=0.1, beta1=0.9, beta2=0.99, tau=1e-3),
+    "FedYogi": partial(FedYogi, learning_rate=0.1, beta1=0.9, beta2=0.99, tau=1e-3),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -57,14 +57,14 @@ YOGI = [
     (8 / 3, [59 / 24, 49 / 9], 0.1875 - (59 / 24) / (10 / 3)),
 ]
 
-HALF = {"learning_rate": 1.0, "betas": (0.5, 0.5), "tau": 1.0}
+HALF = {"learning_rate": 1.0, "beta1": 0.5, "beta2": 0.5, "tau": 1.0}
 
 
 @pytest.mark.parametrize(
     ("kind", "start", "table"),
     [
         (partial(FedAvgM, learning_rate=0.25, momentum=0.5), 10.0, MOMENTUM),
-        (partial(FedAdagrad, learning_rate=1.0, betas=(0.0, 0.0), tau=3.0), 1.0, ADAGRAD),
+        (partial(FedAdagrad, learning_rate=1.0, beta1=0.0, beta2=0.0, tau=3.0), 1.0, ADAGRAD),
         (partial(FedAdam, **HALF), 1.0, ADAM),
         (partial(FedYogi, **HALF), 1.0, YOGI),
     ],

@@ -28,6 +28,10 @@ class Cohort:
 class Combiner(Protocol):
     """Turns the cohort's parameters into one set of parameters, block by block."""
 
+    @property
+    def minimum_updates(self) -> int:
+        """Fewer updates than this cannot be combined by the rule (Krum needs 2f + 3)."""
+
     def examine(self, cohort: Cohort, blocks: Iterable[Sequence[Block]]) -> None:
         """See all blocks once before the first `combine`; only for combiners that compare whole updates (Krum).
 
@@ -61,5 +65,8 @@ class Strategy:
     name: str
     combiner: Combiner
     optimizer: ServerOptimizer | None = None
-    minimum_updates: int = 1
-    """Fewer updates than this cannot be combined by the rule (Krum needs 2f + 3)."""
+
+    @property
+    def minimum_updates(self) -> int:
+        """Fewer updates than this cannot be combined by the rule (Krum needs 2f + 3)."""
+        return self.combiner.minimum_updates

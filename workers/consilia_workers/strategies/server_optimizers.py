@@ -86,7 +86,7 @@ class FedAvgM(ServerStep):
 
     SLOTS = ("momentum_buffer",)
 
-    def __init__(self, parameters: list[Tensor], *, learning_rate: float, momentum: float) -> None:
+    def __init__(self, parameters: list[Tensor], /, *, learning_rate: float, momentum: float) -> None:
         """`learning_rate` is η, `momentum` is β."""
         super().__init__(parameters, {"lr": learning_rate, "momentum": momentum})
 
@@ -106,14 +106,14 @@ class Adaptive(ServerStep):
     SLOTS = ("m", "v")
 
     def __init__(
-        self, parameters: list[Tensor], *, learning_rate: float, betas: tuple[float, float], tau: float
+        self, parameters: list[Tensor], /, *, learning_rate: float, beta1: float, beta2: float, tau: float
     ) -> None:
-        """`learning_rate` is η, `betas` are β₁ and β₂; `tau` is τ, the degree of adaptivity: the smaller, the more."""
-        super().__init__(parameters, {"lr": learning_rate, "betas": betas, "tau": tau})
+        """`learning_rate` is η; `tau` is τ, the degree of adaptivity: the smaller, the more."""
+        super().__init__(parameters, {"lr": learning_rate, "beta1": beta1, "beta2": beta2, "tau": tau})
 
     def move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], options: Mapping[str, Any]) -> None:
         """One step of Algorithm 2."""
-        (beta1, beta2), tau = options["betas"], options["tau"]
+        beta1, beta2, tau = options["beta1"], options["beta2"], options["tau"]
         m = state.setdefault("m", torch.zeros_like(parameter))
         v = state.setdefault("v", torch.full_like(parameter, tau**2))
         m.mul_(beta1).add_(gradient.mul(1 - beta1))
