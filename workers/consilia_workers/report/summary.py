@@ -23,7 +23,7 @@ _NAMED = 5
 
 def summary(report: Report, comparison: Comparison) -> list[str]:
     """What was trained and by whom, what came out, what it means for a hospital: a paragraph each."""
-    paragraphs = [_what_was_done(report), *_failures(report)]
+    paragraphs = [_what_was_done(report), failure(report)]
     if comparison.mean.federated:
         paragraphs += [_result(report, comparison), *_meaning(comparison)]
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -48,16 +48,18 @@ def _who(report: Report) -> str:
     return f"{hospitals} ({listed([printable(name) for name in report.hospitals])})"
 
 
-def _failures(report: Report) -> list[str]:
+def failure(report: Report) -> str:
+    """Which trainings failed, and why the first of them did; empty if none failed."""
     failed = [seed for seed in report.seeds if seed.outcome == "Failed"]
     if not failed:
-        return []
-    first = failed[0]
-    why = f"{printable(first.reason)}: {printable(first.message)}" if first.message else printable(first.reason)
+        return ""
+    why = printable(f"{failed[0].reason}: {failed[0].message}".rstrip(": ."))
     if len(report.seeds) == 1:
-        return [f"The training failed. {why}"]
-    rest = "The figures are those of the others." if len(failed) < len(report.seeds) else ""
-    return [f"{len(failed)} of {counted(len(report.seeds), 'training')} failed, the first one so: {why} {rest}".strip()]
+        return f"The training failed ({why})."
+    if len(failed) == len(report.seeds):
+        return f"All {len(failed)} trainings failed, the first of them with {why}."
+    of_all = f"{len(failed)} of {len(report.seeds)} trainings failed, the first of them with {why}."
+    return f"{of_all} The figures are those of the others."
 
 
 def _result(report: Report, comparison: Comparison) -> str:
