@@ -84,7 +84,50 @@ HEART_DISEASE = DataSet(
     ),
 )
 
-CATALOG = {entry.name: entry for entry in (BREAST_CANCER, HEART_DISEASE)}
+_RESIDE = "https://raw.githubusercontent.com/hehta/RESIDE/8e76733ecff3a89f44739a4fa21bf929ac802002"
+
+STROKE = DataSet(
+    name="stroke",
+    title="International Stroke Trial: death and disability after stroke in 13 countries",
+    sites=(
+        "argentina",
+        "australia",
+        "czechia",
+        "italy",
+        "netherlands",
+        "new-zealand",
+        "norway",
+        "poland",
+        "portugal",
+        "spain",
+        "sweden",
+        "switzerland",
+        "uk",
+    ),
+    rows=16_928,
+    licence="ODC-By",
+    origin="University of Edinburgh, doi 10.7488/ds/104, as packaged by RESIDE; cite Trials 2011;12:101",
+    folder="ist",
+    files=(
+        DataFile(
+            name="IST.rda",
+            sha256="e32ecb5aeedd18a41584e855e1d25fff358577880856ad9fd15048ef89978116",
+            size=514_878,
+            url=f"{_RESIDE}/data/IST.rda",
+        ),
+    ),
+)
+
+HEART_FAILURE = DataSet(
+    name="heart-failure",
+    title="Simulated heart failure: who is admitted or dies within a year, in three hospitals of different patients",
+    sites=("childrens", "general", "oncology"),
+    rows=30_000,
+    licence="none needed: no patient is real",
+    origin="generated; the model is written down in consilia_workers/datasets/heart_failure.py",
+)
+
+CATALOG = {entry.name: entry for entry in (BREAST_CANCER, HEART_DISEASE, STROKE, HEART_FAILURE)}
 
 
 def find(name: str) -> DataSet:

@@ -1,6 +1,8 @@
 """What the ready-made tasks share: one row of numbers a patient, and a yes or no to predict."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import TensorDataset
 
-from consilia.errors import DataError
+from consilia.errors import DataError, TaskError
 from consilia_workers.datasets import sites
 from consilia_workers.task import Batch, DataSource, Task
 
@@ -65,3 +67,18 @@ def file_of(source: DataSource, dataset: str, name: str) -> Path:
 def damaged(path: Path, dataset: str, what: str) -> DataError:
     """The error for a file that is there but is not what it should be."""
     return DataError(f"{path} is damaged: {what}.", remedy=f"Get it anew with `consilia data get {dataset}`.")
+
+
+def whole_number(parameters: Mapping[str, Any], name: str, *, default: int, bounds: tuple[int, int]) -> int:
+    """One of the task's parameters, a whole number between the bounds, both included.
+
+    Raises:
+        TaskError: it is something else.
+    """
+    lowest, highest = bounds
+    value = parameters.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise TaskError(
+            f"The task's parameter {name} is {value!r}.", remedy=f"Set it to a whole number from {lowest} to {highest}."
+        )
+    return value
