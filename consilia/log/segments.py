@@ -8,7 +8,6 @@ record refers is rubbish as soon as nobody holds its directory's lock: its only 
 import mmap
 import os
 import shutil
-import stat
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -40,8 +39,6 @@ class SegmentWriter:
 
     def adopt(self, source: Path) -> tuple[str, int]:
         """A segment with the bytes of `source`, which is linked if it is on the same disk: its name and size."""
-        if not stat.S_ISREG(source.stat().st_mode):
-            raise LogError(f"{source} is not a regular file.", remedy="Append a file's path.")
         name = self._next_name()
         path = self._root / name
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,10 @@ class SqliteTransaction:
     ) -> None:
         """Append a file in records of `CHUNK_BYTES`."""
         with plain_errors(path):
-            if path.stat().st_size <= INLINE_BYTES:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise LogError(f"{path} is not a regular file.", remedy="Append a file's path.")
+            if found.st_size <= INLINE_BYTES:
                 value = path.read_bytes()
                 if value:
                     self.append(topic, value, key=chunk_key(key_prefix, 0), headers=headers)
@@ -148,7 +152,7 @@ def chunk_key(prefix: str | None, index: int) -> str | None:
 
 def header_text(headers: Mapping[str, str] | None) -> str | None:
     """Headers as the database keeps them."""
-    return json.dumps(dict(headers), separators=(",", ":")) if headers else None
+    return json.dumps(dict(headers), ensure_ascii=False, separators=(",", ":")) if headers else None
 
 
 def write(database: Database, producer: tuple[int, int], transaction: SqliteTransaction) -> list[str]:

@@ -6,11 +6,11 @@ that are recorded there, and comes to the same bytes.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 from time import monotonic, time
 
 from consilia.api import FederatedJob
-
 from consilia.errors import FencedError, PermanentError, QuorumError
 from consilia.log import Log, Transaction, topics
 from consilia.wire.identity import Identity, Roster
@@ -84,7 +84,7 @@ class Aggregator:
             rule=job.spec.rounds.on_straggler,
             maximum_extensions=job.spec.rounds.max_extensions,
         )
-        self._started = monotonic()
+        self._end = monotonic() + (job.spec.run_policy.active_deadline_seconds or inf)
         self._producer = log.producer(topics.aggregator(self._name))
         self._make_topics()
         self._standing = read_standing(log, self._name, identity.public())
@@ -143,17 +143,20 @@ class Aggregator:
                 raise QuorumError(f"{needed} hospitals are needed to start, but {self._gone()}.")
             self._refuse_overtime(f"waiting for {', '.join(missing)}")
             logger.info("%d of %d hospitals are there; waiting for %s", len(self._reception.present), needed, missing)
-            self._reception.wait(_REMINDER)
+            self._reception.wait(self._patience(_REMINDER))
             self._reception.read(None)
 
     def _gone(self) -> str:
         return ", ".join(f"{name} left ({reason})" for name, reason in sorted(self._reception.left.items()))
 
     def _refuse_overtime(self, doing: str) -> None:
-        limit = self._spec.run_policy.active_deadline_seconds
-        if limit is not None and monotonic() - self._started > limit:
-            message = f"{self._name} ran longer than its {limit} s while {doing}."
-            raise QuorumError(message, remedy="Raise runPolicy.activeDeadlineSeconds.")
+        if monotonic() >= self._end:
+            message = f"{self._name} ran longer than its runPolicy.activeDeadlineSeconds while {doing}."
+            raise QuorumError(message, remedy="Allow more time, or see why the hospitals are late.")
+
+    def _patience(self, seconds: float) -> float:
+        """How long the next wait may last: never past the job's own end, and a reminder is due now and then."""
+        return min(seconds, _REMINDER, self._end - monotonic())
 
     def rounds_left(self) -> bool:
         """Whether another round is to come: not all done, and no stop condition met."""
@@ -205,7 +208,7 @@ class Aggregator:
                     self._extend(opened, attendance.missing)
                 case "Collect":
                     self._refuse_overtime(f"waiting in round {opened.round} for {', '.join(attendance.missing)}")
-                    self._reception.wait(min(deadline - monotonic(), _REMINDER))
+                    self._reception.wait(self._patience(deadline - monotonic()))
 
     def _attendance(self, *, overdue: bool) -> Attendance:
         return Attendance(
@@ -305,7 +308,7 @@ class Aggregator:
             self._say(opened)
         deadline = monotonic() + self._spec.rounds.deadline_seconds
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
-            self._reception.wait(min(deadline - monotonic(), _REMINDER))
+            self._reception.wait(self._patience(deadline - monotonic()))
             self._reception.read(None)
         answers = sorted(self._reception.evaluated.items())
         return {name: answer.metrics for name, answer in answers if answer.model_digest == opened.model.sha256}
