@@ -12,6 +12,8 @@ from consilia_workers.training.optimizers import ProximalTerm, make_optimizer
 
 _AUTOCAST = {"BFloat16": torch.bfloat16, "Float16": torch.float16}
 
+_FIRST_SCALE = 1024.0
+
 
 class Steps:
     """One round's optimizer, made anew, and how a batch becomes a step."""
@@ -24,8 +26,10 @@ class Steps:
         self._optimizer = make_optimizer(spec.optimizer, groups, factor)
         self._proximal = ProximalTerm(model, float(spec.proximal_mu or 0))
         self._dtype = _AUTOCAST.get(spec.precision)
-        # Half-precision gradients underflow without scaling; bfloat16 has float32's range and needs none.
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype is torch.float16)
+        # Half-precision gradients underflow without scaling; bfloat16 has float32's range and needs none. PyTorch's own
+        # start, 65536, would lose the first steps of every round to overflow until it has come down.
+        half = self._dtype is torch.float16
+        self._scaler = torch.amp.GradScaler(self._device.type, init_scale=_FIRST_SCALE, enabled=half)
 
     def take(self, batch: Batch, where: str) -> None:
         """Forward, backward, step. `where` names round and step in errors.

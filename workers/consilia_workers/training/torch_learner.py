@@ -37,8 +37,7 @@ class TorchLearner(Learner):
         super().__init__(job, sources[0] if sources else None)
         self._task = task
         self._party = "+".join(source.hospital for source in sources)
-        torch.manual_seed(seed_for(job.spec.training.seed, "initial"))
-        self._model = guarded("model()", task.model).to(choose_device(job.spec.training.device))
+        self._model = self._fresh().to(choose_device(job.spec.training.device))
         self.layout = layout_of(self._model)
         self._splits = {split: self._load(sources, split) for split in Split} if sources else {}
 
@@ -62,9 +61,13 @@ class TorchLearner(Learner):
             raise DataError(f"{self._party} has no records in its {split} split.")
         return dataset
 
+    def _fresh(self) -> nn.Module:
+        torch.manual_seed(seed_for(self.job.spec.training.seed, "initial"))
+        return guarded("model()", self._task.model)
+
     def initial(self) -> Pieces:
         """The freshly initialised model's file."""
-        return self._file()
+        return self._file(self._fresh())
 
     def samples(self) -> int:
         """Records in the training split."""
@@ -81,7 +84,7 @@ class TorchLearner(Learner):
         for number, batch in enumerate(self._round_batches(round_number), start=1):
             steps.take(batch, f"round {round_number}, step {number}")
         self._refuse_divergence(round_number)
-        return self._file()
+        return self._file(self._model)
 
     def _round_batches(self, round_number: int) -> Iterator[Batch]:
         training = self.job.spec.training
@@ -114,8 +117,8 @@ class TorchLearner(Learner):
             if name in arrays:
                 tensor.copy_(torch.from_numpy(arrays[name]))
 
-    def _file(self) -> Iterator[bytes | memoryview]:
-        state = self._model.state_dict()
+    def _file(self, model: nn.Module) -> Iterator[bytes | memoryview]:
+        state = model.state_dict()
         yield self.layout.header
         for tensor in self.layout.tensors:
             yield memoryview(state[tensor.name].detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
