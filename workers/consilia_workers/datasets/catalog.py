@@ -142,18 +142,33 @@ def find(name: str) -> DataSet:
 
 
 def sites(name: str) -> tuple[str, ...]:
-    """The names of a data set's sites. Raises `DataError` where the catalog has no such set."""
-    return find(name).sites
-
-
-def dataset_path(name: str) -> Path | None:
-    """The folder where a data set lies or would lie; None where it ships inside a package or is generated.
+    """The names of a data set's sites.
 
     Raises:
         DataError: the catalog has no such set.
     """
-    folder = find(name).folder
-    return None if folder is None else data_folder() / folder
+    return find(name).sites
+
+
+def dataset_path(name: str) -> Path | None:
+    """The folder where a data set lies; None where it ships inside a package or is generated.
+
+    Raises:
+        DataError: the catalog has no such set, or a file of it is not on this machine.
+    """
+    entry = find(name)
+    folder = folder_of(entry)
+    if folder is not None and (missing := [file.name for file in entry.files if not (folder / file.name).is_file()]):
+        remedy = (
+            f"Get it with `consilia data get {name}`, or set CONSILIA_DATA to the folder that holds {entry.folder}/."
+        )
+        raise DataError(f"{name} is not on this machine: {folder} lacks {', '.join(missing)}.", remedy=remedy)
+    return folder
+
+
+def folder_of(entry: DataSet) -> Path | None:
+    """The folder where the set lies or would lie; None where it needs none."""
+    return None if entry.folder is None else data_folder() / entry.folder
 
 
 def data_folder() -> Path:

@@ -48,20 +48,6 @@ PATIENTS = 10_000
 """In each hospital."""
 MISLABELLED = 0.02
 
-FEATURES = (
-    "age",
-    "female",
-    "anthracycline",
-    "ejection",
-    "nt_probnp",
-    "creatinine",
-    "sodium",
-    "systolic",
-    "heart_rate",
-    "nyha",
-    "diabetes",
-)
-
 Values = NDArray[np.float64]
 
 
@@ -84,14 +70,7 @@ class Population:
 
 
 POPULATIONS: Mapping[str, Population] = {
-    "childrens": Population(
-        seed=1,
-        ages=(0, 18),
-        female=0.46,
-        severity=0.0,
-        diabetes=0.01,
-        baseline=-5.6,
-    ),
+    "childrens": Population(seed=1, ages=(0, 18), female=0.46, severity=0.0, diabetes=0.01, baseline=-5.6),
     "general": Population(
         seed=2,
         ages=(35, 98),
