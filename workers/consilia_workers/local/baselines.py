@@ -35,7 +35,7 @@ def alone(job: FederatedJob, sources: Sequence[DataSource], progress: Progress) 
 def pooled(job: FederatedJob, sources: Sequence[DataSource], progress: Progress) -> ByHospital | None:
     """Each hospital's metrics on its own test split, of one model trained on all hospitals' records together.
 
-    None where the entry point is a `Learner`, which knows one hospital's data only. No metrics where it diverges.
+    None where the entry point is a `Learner`, which knows one hospital's data only, and where the training diverges.
 
     Raises:
         TaskError: the task's code failed.
@@ -47,12 +47,13 @@ def pooled(job: FederatedJob, sources: Sequence[DataSource], progress: Progress)
     from consilia_workers.training.torch_learner import TorchLearner  # noqa: PLC0415 (torch takes seconds to load)
 
     model = _trained(TorchLearner.for_task(found, job, sources), job, lambda number: progress(POOLED, number))
-    return {source.hospital: _judged(make_learner(job, source), model) for source in sources}
+    return {source.hospital: _judged(make_learner(job, source), model) for source in sources} if model else None
 
 
 def _alone(job: FederatedJob, source: DataSource, progress: Progress) -> dict[str, float]:
     learner = make_learner(job, source)
-    return _judged(learner, _trained(learner, job, lambda number: progress(source.hospital, number)))
+    model = _trained(learner, job, lambda number: progress(source.hospital, number))
+    return _judged(learner, model) if model else {}
 
 
 def _trained(learner: Learner, job: FederatedJob, progress: Callable[[int], None]) -> bytearray | None:
@@ -67,6 +68,5 @@ def _trained(learner: Learner, job: FederatedJob, progress: Callable[[int], None
     return model
 
 
-def _judged(learner: Learner, model: bytearray | None) -> dict[str, float]:
-    metrics = learner.evaluate(model) if model is not None else {}
-    return {name: value for name, value in metrics.items() if isfinite(value)}
+def _judged(learner: Learner, model: bytearray) -> dict[str, float]:
+    return {name: value for name, value in learner.evaluate(model).items() if isfinite(value)}
