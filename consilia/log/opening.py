@@ -18,12 +18,16 @@ def open_log(url: str) -> Log:
         LogError: no such kind of log, or it is damaged, of a newer format, or not ours to write.
         LogUnavailableError: it cannot be reached or is locked.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that opens no IPv6 address
+        parts = urlsplit("")
     if parts.scheme != "sqlite":
         raise LogError(f"{url!r} names no log.", remedy="Write sqlite:///path/to/directory.")
-    if parts.netloc or parts.query or parts.fragment or not parts.path.strip("/"):
+    path = unquote(parts.path)
+    if parts.netloc or parts.query or parts.fragment or not path.strip("/") or "\0" in path:
         raise LogError(f"{url!r} names no directory.", remedy="Write sqlite:///path/to/directory, three slashes.")
-    return SqliteLog(Path(unquote(parts.path)))
+    return SqliteLog(Path(path))
 
 
 def sqlite_url(directory: Path) -> str:
