@@ -1,0 +1,78 @@
+"""Hospital: a party that the hub accepted."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from consilia.api.privacy import Unit
+from consilia.api.resource import ApiObject, Resource, Status
+from consilia.api.rules import Rule
+from consilia.api.scalars import Bool, Int, KeyedList, Name, ShortText, Timestamp
+
+HospitalConditionType = Literal["Joined", "Available"]
+
+PublicKeyText = Annotated[
+    str,
+    Field(
+        pattern=r"^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----\n?$",
+        max_length=512,
+    ),
+]
+
+
+class HospitalSpec(ApiObject):
+    """Who the hospital is. Its metadata.labels are what jobs select by."""
+
+    display_name: ShortText | None = Field(default=None, description="The name that people know it by.")
+    accepted: Bool = Field(default=False, description="Whether the hub's owner admits it to jobs.")
+    public_key: PublicKeyText | None = Field(
+        default=None, description="Its Ed25519 public key in PEM form: what it signs with counts as said by it."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!self.accepted || has(self.publicKey)",
+            holds=lambda spec: not spec.accepted or spec.public_key is not None,
+            message="a hospital can be accepted only with its publicKey",
+            remedy="set publicKey to the key that the hospital showed you, then accepted: true",
+            field="accepted",
+        ),
+    )
+
+
+class HospitalDataset(ApiObject):
+    """A data set that the hospital says it has."""
+
+    name: Name = Field(description="The logical name.")
+    unit: Unit = Field(description="What its privacy budget protects.")
+    size: ShortText | None = Field(default=None, description="How many records it has, as a range.")
+
+
+class HospitalGpu(ApiObject):
+    """GPUs of one kind."""
+
+    product: ShortText = Field(description="The kind, such as NVIDIA-H100.")
+    count: Int = Field(ge=0, le=100_000, description="How many the hospital offers.")
+
+
+class HospitalStatus(Status):
+    """What is known of the hospital."""
+
+    last_heartbeat: Timestamp | None = Field(default=None, description="When it was last heard of.")
+    operator_version: ShortText | None = Field(default=None, description="The version of Consilia that it runs.")
+    datasets: Annotated[tuple[HospitalDataset, ...], KeyedList(("name",)), Field(max_length=256)] = Field(
+        default=(), description="What data it offers."
+    )
+    gpus: Annotated[tuple[HospitalGpu, ...], KeyedList(("product",)), Field(max_length=32)] = Field(
+        default=(), description="What GPUs it offers."
+    )
+
+
+class Hospital(Resource):
+    """A party that the hub knows; its namespace's name in one cluster, its own cluster otherwise."""
+
+    kind: Literal["Hospital"] = "Hospital"
+    spec: HospitalSpec = Field(default=HospitalSpec(), description="Who the hospital is.")
+    status: HospitalStatus | None = Field(
+        default=None, description="What is known of it; written by the hub's operator."
+    )

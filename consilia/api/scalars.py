@@ -1,0 +1,165 @@
+"""The scalar types of the resources: strings with patterns, decimals as strings, lists that are sets or maps."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
+from pydantic_core import CoreSchema, core_schema
+
+from consilia.api.rules import Rule, obey
+
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
+_DECIMAL_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$"
+
+Int = Annotated[int, Strict()]
+"""A whole number, written as one: neither "5" nor true."""
+
+Bool = Annotated[bool, Strict()]
+"""true or false, not text."""
+
+DecimalString = Annotated[str, Field(pattern=_DECIMAL_PATTERN, max_length=32)]
+"""A decimal number in quotes, such as "0.01": the same digits on every machine. `float()` turns it into a number."""
+
+PositiveDecimal = Annotated[
+    DecimalString,
+    Rule(
+        cel="double(self) > 0.0",
+        holds=lambda text: float(text) > 0,
+        message="must be above 0",
+        remedy='write a positive number in quotes, such as "0.01"',
+    ),
+]
+
+NonNegativeDecimal = Annotated[
+    DecimalString,
+    Rule(
+        cel="double(self) >= 0.0",
+        holds=lambda text: float(text) >= 0,
+        message="must be 0 or more",
+        remedy='write "0" or a positive number in quotes',
+    ),
+]
+
+UnitDecimal = Annotated[
+    DecimalString,
+    Rule(
+        cel="double(self) >= 0.0 && double(self) < 1.0",
+        holds=lambda text: 0 <= float(text) < 1,
+        message="must be 0 or more and below 1",
+        remedy='write a number such as "0.9" in quotes',
+    ),
+]
+
+ShareDecimal = Annotated[
+    DecimalString,
+    Rule(
+        cel="double(self) > 0.0 && double(self) <= 1.0",
+        holds=lambda text: 0 < float(text) <= 1,
+        message="must be above 0 and at most 1",
+        remedy='write a number such as "0.5" in quotes',
+    ),
+]
+
+Delta = Annotated[
+    DecimalString,
+    Rule(
+        cel="double(self) > 0.0 && double(self) < 1.0",
+        holds=lambda text: 0 < float(text) < 1,
+        message="must be above 0 and below 1",
+        remedy='write a small number such as "1e-5" in quotes, well below one over the number of patients',
+    ),
+]
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
+"""An RFC 1123 label: lower-case letters, digits and hyphens, at most 63."""
+
+MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+
+Entrypoint = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+        max_length=253,
+    ),
+]
+"""Where the task's class is: package.module:Attribute."""
+
+ImageDigest = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$", max_length=512)]
+"""A container image named by its digest: what was approved is what runs."""
+
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN, max_length=71)]
+
+Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=32)]
+"""A Kubernetes quantity of bytes, such as 10Gi."""
+
+Timestamp = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$",
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+"""An RFC 3339 time, such as 2026-01-31T08:00:00Z."""
+
+LabelValue = Annotated[str, Field(max_length=63)]
+ShortText = Annotated[str, Field(max_length=253)]
+Message = Annotated[str, Field(max_length=1024)]
+
+
+def json_values(value: dict[str, Any]) -> dict[str, Any]:
+    """The object itself, if it is made of what JSON can carry, without null."""
+    broken = Rule(
+        cel="",
+        holds=_is_json,
+        message="must hold text, numbers, true, false, lists and objects only",
+        remedy="leave out empty fields, and write .nan and .inf as text",
+    )
+    return obey((broken,), value)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_json(item) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | bool | int)
+
+
+JsonObject = Annotated[
+    dict[str, Any],
+    AfterValidator(json_values),
+    Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+]
+"""An object whose fields are somebody else's: kept as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedList:
+    """A list that the API server treats as a map by `keys`, or as a set without: nothing in it comes twice."""
+
+    keys: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._refuse_duplicates, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kind = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(self.keys)}
+        return {**handler(schema), **(kind if self.keys else {"x-kubernetes-list-type": "set"})}
+
+    def _refuse_duplicates(self, items: Sequence[object]) -> Sequence[object]:
+        unique = Rule(
+            cel="",
+            holds=lambda values: len({self._identity(value) for value in values}) == len(values),
+            message=f"must not name the same {' and '.join(self.keys) or 'value'} twice",
+            remedy="remove the second one",
+        )
+        return obey((unique,), items)
+
+    def _identity(self, item: object) -> object:
+        return tuple(getattr(item, key) for key in self.keys) if self.keys else item
