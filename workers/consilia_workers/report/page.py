@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from consilia_workers.report import wording
@@ -16,6 +16,9 @@ from consilia_workers.report.participation import closed_rounds, participation, 
 from consilia_workers.report.results import Report
 from consilia_workers.report.summary import summary
 from consilia_workers.report.timing import RoundCost, Timing, timing
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,9 @@ def render(report: Report) -> str:
     )
 
 
-def _template() -> Template:
+def _template() -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 (a run starts before its page)
+
     environment = Environment(
         loader=PackageLoader("consilia_workers.report"),
         autoescape=True,
