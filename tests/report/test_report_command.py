@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -39,11 +40,10 @@ def test_a_folder_without_a_report_is_an_error_that_says_so(tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.skipif(sys.platform == "darwin" or os.name == "nt", reason="these start no browser by BROWSER")
-def test_open_shows_the_page_in_the_browser(folder, tmp_path, monkeypatch):
+def test_open_shows_the_page_in_the_browser(folder, tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
     browser.chmod(0o755)
-    monkeypatch.setenv("BROWSER", f"{browser} %s")
-    assert CliRunner().invoke(app, ["report", str(folder), "--open"]).exit_code == 0
+    command = [sys.executable, "-c", "from consilia_workers.cli import main; main()", "report", str(folder), "--open"]
+    subprocess.run(command, env=os.environ | {"BROWSER": f"{browser} %s"}, check=True, capture_output=True)
     assert (tmp_path / "opened").read_text().strip() == (folder / "report.html").as_uri()

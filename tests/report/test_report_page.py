@@ -104,6 +104,25 @@ def test_figures_take_their_colours_from_the_page(make):
     assert all(html.count(f"{name}: #") == 2 for name in used)  # once for light, once for dark
 
 
+def luminance(colour):
+    """WCAG 2.2's relative luminance of #rrggbb."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_marks_stand_out_from_the_page(make, scheme):
+    light, dark = re.findall(r":root \{(.*?)\}", render(make.report([make.seed(1)])), flags=re.DOTALL)
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
+    paper = luminance(colours["paper"])
+    needed = dict.fromkeys(("ink", "faint", "good", "bad"), 4.5)
+    needed |= dict.fromkeys(("alone", "federated", "pooled", "train", "aggregate", "rest"), 3.0)
+    for name, least in needed.items():
+        low, high = sorted((luminance(colours[name]), paper))
+        assert (high + 0.05) / (low + 0.05) >= least, name
+
+
 def test_every_table_has_headings_with_scope(make):
     page = Page(render(make.report([make.seed(1)])))
     scopes = [value for name, value in page.attributes if name == "scope"]
