@@ -61,7 +61,7 @@ def fetch(entry: DataSet, folder: Path) -> list[Path]:
     for file in wanted:
         try:
             _download(file, folder)
-        except (OSError, HTTPException) as error:
+        except (OSError, EOFError, HTTPException) as error:
             raise DataError(
                 f"{file.url} cannot be downloaded: {error}.", remedy=_by_hand(entry, file, folder)
             ) from None
@@ -91,7 +91,7 @@ def _state(path: Path, file: DataFile) -> State:
 def _download(file: DataFile, folder: Path) -> None:
     with _scratch_file(folder) as scratch:
         with urlopen(file.url, timeout=SILENCE_SECONDS) as answer:  # noqa: S310 (addresses are the catalog's own)
-            digest = _copy(answer, scratch, limit=file.size)
+            digest = _copy(answer, scratch, size=file.size)
         if digest != file.sha256:
             raise DataError(
                 f"{file.url} does not serve the expected file: its sha256 is {digest}, expected is {file.sha256}.",
@@ -111,15 +111,17 @@ def _scratch_file(folder: Path) -> Iterator[IO[bytes]]:
             Path(scratch.name).unlink(missing_ok=True)
 
 
-def _copy(answer: IO[bytes], scratch: IO[bytes], *, limit: int) -> str:
-    """Copy until the end, or one byte past the limit, and return the sha256 of what was copied."""
-    digest, left, deadline = hashlib.sha256(), limit + 1, time.monotonic() + DEADLINE_SECONDS
+def _copy(answer: IO[bytes], scratch: IO[bytes], *, size: int) -> str:
+    """Copy until the end, or one byte past the expected size, and return the sha256 of what was copied."""
+    digest, left, deadline = hashlib.sha256(), size + 1, time.monotonic() + DEADLINE_SECONDS
     while left and (piece := answer.read(min(PIECE_BYTES, left))):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not complete after {DEADLINE_SECONDS:.0f} s")
         digest.update(piece)
         scratch.write(piece)
         left -= len(piece)
+    if left > 1:
+        raise EOFError(f"it ended after {size + 1 - left:,} of {size:,} bytes")
     scratch.flush()
     return digest.hexdigest()
 

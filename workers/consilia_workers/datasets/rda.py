@@ -6,7 +6,7 @@ doubles or strings. Nothing in it is executed. The format: "R Internals", sectio
 
 import bz2
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,19 @@ HAS_ATTRIBUTES, HAS_TAG = 0x200, 0x400
 REFERENCE, END = 255, 254
 MISSING_INTEGER = -(2**31)
 
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    StopIteration,
+    RecursionError,
+    struct.error,
+)
+"""What reading a damaged file may end in."""
+
 Item = Any
 """Whatever was read: numbers, strings, a list, tagged values by name, or a pair of one of these and its attributes."""
 
@@ -28,7 +41,7 @@ Column = NDArray[Any]
 """Doubles, with NaN where a value is missing, or strings, empty where one is missing."""
 
 
-def read_data_frame(path: Path, columns: Iterable[str]) -> dict[str, Column]:
+def read_data_frame(path: Path, columns: Sequence[str]) -> dict[str, Column]:
     """The named columns of the first data frame in the file; no other column leaves this function.
 
     Raises:
@@ -36,11 +49,12 @@ def read_data_frame(path: Path, columns: Iterable[str]) -> dict[str, Column]:
     """
     try:
         frame = _first_frame(_Cursor(bz2.decompress(path.read_bytes())))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
-        raise DataError(f"{path} is not an R data file with a data frame: {error}.") from None
-    if absent := [name for name in columns if name not in frame]:
+        found = {name: _column(frame[name]) for name in columns if name in frame}
+    except UNREADABLE as error:
+        raise DataError(f"{path} is not an R data file with a data frame of numbers and strings: {error}.") from None
+    if absent := [name for name in columns if name not in found]:
         raise DataError(f"{path} has no column {', '.join(absent)}.")
-    return {name: _column(frame[name]) for name in columns}
+    return found
 
 
 @dataclass(slots=True)
@@ -144,5 +158,7 @@ _READERS: Mapping[int, Callable[[_Cursor], Item]] = {
 def _column(values: Item) -> Column:
     if isinstance(values, list):
         return np.array(values)
+    if not isinstance(values, np.ndarray):
+        raise TypeError("a column has attributes of its own, as a factor has")
     missing = values == MISSING_INTEGER if values.dtype.kind == "i" else np.isnan(values)
     return np.where(missing, np.nan, values).astype(np.float64)
