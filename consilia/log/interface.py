@@ -145,7 +145,7 @@ def follow(log: Log, topic: str, offset: int) -> Iterator[Record]:
         offset = records[-1].offset + 1
 
 
-def chunks(data: bytes | memoryview, size: int = CHUNK_BYTES) -> Iterable[memoryview]:
+def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterable[memoryview]:
     """`data` cut in pieces of `size` bytes, without copying."""
     view = memoryview(data).cast("B")
     for start in range(0, len(view), size):

@@ -89,7 +89,7 @@ class Layout:
         return cls(tuple(sorted(tensors, key=lambda t: (-t.dtype.itemsize, t.name))))
 
     @classmethod
-    def parse(cls, data: bytes | memoryview) -> Self:
+    def parse(cls, data: bytes | bytearray | memoryview) -> Self:
         """From the first bytes of a safetensors file of our own making: the length, then the JSON.
 
         Raises:

@@ -66,7 +66,7 @@ class PayloadCheck:
             raise RefusedMessage(Refusal.NOT_FINITE, f"the parameters from {self._sender} hold NaN or infinity")
 
 
-def describe(pieces: Iterable[bytes | memoryview]) -> Payload:
+def describe(pieces: Iterable[bytes | bytearray | memoryview]) -> Payload:
     """The digest, size and number of chunks of the bytes in `pieces`."""
     hash_, size = sha256(), 0
     for piece in pieces:
@@ -75,12 +75,12 @@ def describe(pieces: Iterable[bytes | memoryview]) -> Payload:
     return Payload(sha256=f"sha256:{hash_.hexdigest()}", size=size, chunks=-(-size // CHUNK_BYTES))
 
 
-def write(file: BinaryIO, pieces: Iterable[bytes | memoryview]) -> Payload:
+def write(file: BinaryIO, pieces: Iterable[bytes | bytearray | memoryview]) -> Payload:
     """Write the bytes in `pieces` to `file`, and describe them; digested while they are warm in the cache."""
     return describe(_written(file, pieces))
 
 
-def _written(file: BinaryIO, pieces: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+def _written(file: BinaryIO, pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
     for piece in pieces:
         for chunk in chunks(piece):
             file.write(chunk)

@@ -24,7 +24,7 @@ class Linear(Task):
 
     def data(self, source: DataSource, split: Split) -> Dataset[Any]:
         generator = torch.Generator().manual_seed(sum(source.hospital.encode()) + (split is Split.TEST))
-        features = torch.randn(30 + len(source.hospital), 4, generator=generator)
+        features = torch.randn(34 + len(source.hospital), 4, generator=generator)
         noise = torch.randn(len(features), generator=generator)
         return TensorDataset(features, features @ torch.tensor([1.0, -2.0, 0.5, 0.0]) + 0.1 * noise)
 

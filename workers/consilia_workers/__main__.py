@@ -10,9 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from consilia.log.opening import open_log
-
 from consilia.errors import ConsiliaError, TaskError, TemporaryError
+from consilia.log.opening import open_log
 from consilia.wire.identity import Identity
 from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
@@ -34,14 +33,12 @@ def aggregator(path: Path) -> int:
     start_logging(settings, "aggregator")
     job, log = settings.read_job(), open_log(settings.log)
     identity = Identity.load("aggregator", settings.key)
-    finished = run_aggregator(
-        Aggregator(job, log, identity, settings.read_roster(), lambda: _initial(path, settings))
-    )
+    finished = run_aggregator(Aggregator(job, log, identity, settings.read_roster(), lambda: _initial(path, settings)))
     return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
 
 
 def _initial(path: Path, settings: AggregatorSettings) -> Path:
-    """The initial model's file, made before or made now: the task's code and its framework never run in the aggregator."""
+    """The initial model's file, made before or made now; the task's code never runs in the aggregator itself."""
     target = settings.work / INITIAL
     if target.exists():
         return target

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from consilia.wire.messages import (
     EvaluationOpened,
@@ -101,7 +109,8 @@ class LiveBar:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(SpinnerColumn(), *columns, TextColumn("{task.fields[detail]}"), console=console)
         self._progress.start()
-        self._training = self._measuring = None
+        self._training: TaskID | None = None
+        self._measuring: TaskID | None = None
 
     def training(self, title: str, rounds: int) -> None:
         """A new bar."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 
 from consilia.api import FederatedJob
-
 from consilia.errors import RunError
 from consilia.log import Log
 from consilia.log.opening import open_log
@@ -16,8 +15,8 @@ from consilia_workers.local.display import Display
 from consilia_workers.local.export import export_model
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
 from consilia_workers.local.measure import Measured, MeasureSettings
-from consilia_workers.local.plan import Plan
 from consilia_workers.local.processes import Ended, Processes, Program
+from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 from consilia_workers.report.results import SeedResult
 
@@ -31,10 +30,10 @@ class Federation:
     """What one training needs."""
 
     def __init__(
-        self, plan: Plan, job: FederatedJob, folder: SeedFolder, processes: Processes, display: Display
+        self, job: FederatedJob, sites: Sequence[Site], folder: SeedFolder, processes: Processes, display: Display
     ) -> None:
-        """`job` is the plan's, with this training's seed."""
-        self._plan, self._job, self._folder = plan, job, folder
+        """`sites` has one for each of the job's hospitals."""
+        self._job, self._sites, self._folder = job, list(sites), folder
         self._processes, self._display = processes, display
 
     def train(self, started: float) -> SeedResult:
@@ -43,10 +42,10 @@ class Federation:
         Raises:
             RunError: a process could not be kept alive.
         """
-        roster = self._folder.prepare(self._job, list(self._plan.sites))
+        roster = self._folder.prepare(self._job, self._sites)
         with closing(open_log(self._folder.log)) as log:
             watch = Watch(log, self._job.metadata.name, roster.aggregator)
-            start_parties(self._processes, self._folder, self._plan.hospitals)
+            start_parties(self._processes, self._folder, [site.hospital for site in self._sites])
             finished = self._follow(watch)
             self._await_farewells()
             self._keep_model(log, finished)
@@ -84,7 +83,7 @@ class Federation:
         own.mkdir(exist_ok=True)
         settings = MeasureSettings(
             job=self._folder.job,
-            sites=list(self._plan.sites),
+            sites=self._sites,
             result=own / "result.json",
             progress=own / "progress",
         )

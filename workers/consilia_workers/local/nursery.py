@@ -116,7 +116,7 @@ def main() -> None:
     with suppress(ImportError):  # a wrong entry point is reported by the program that needs it, in full
         importlib.import_module(sys.argv[1])
     if "torch" in sys.modules:
-        importlib.import_module("consilia_workers.training.torch_learner")
+        importlib.import_module("consilia_workers.training.preload").preload()
     Nursery().run()
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consilia.api.support import unsupported
 from consilia.manifest import Manifest, load
 
 from consilia.api import FederatedJob
+from consilia.api.support import unsupported
 from consilia.errors import DataError, ManifestError, NotSupportedYet
 from consilia_workers.datasets.catalog import dataset_path, sites
 from consilia_workers.local.site import Site

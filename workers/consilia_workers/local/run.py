@@ -30,7 +30,7 @@ def run(plan: Plan, folder: RunFolder, display: Display, started: float) -> Repo
             own = folder.seed(seed)
             if not own.result.exists():
                 display.training(_title(plan, number), plan.job.spec.rounds.count)
-                federation = Federation(plan, plan.for_seed(seed), own, processes, display)
+                federation = Federation(plan.for_seed(seed), plan.sites, own, processes, display)
                 result = federation.train(started if number == 1 else time())
                 if plan.baselines and result.outcome == "Succeeded":
                     result = federation.measure(result)

@@ -65,7 +65,7 @@ class Combining:
         """
         self._strategy.combiner.examine(self._cohort, self._all_blocks())
         for index in range(self._layout.chunks):
-            kept = state and {slot: stored.chunk(self._log, index) for slot, stored in state.items()}
+            kept = {slot: stored.chunk(self._log, index) for slot, stored in state.items()} if state else None
             yield self._chunk(index, kept)
 
     def _all_blocks(self) -> Iterator[list[Block]]:
@@ -102,9 +102,9 @@ class _ServerStep:
         if self.optimizer is None:
             return combined
         start, self._position = self._position, self._position + len(base)
-        before = self.kept and {
-            slot: np.frombuffer(value, "<f4")[start : self._position] for slot, value in self.kept.items()
-        }
+        before = None
+        if self.kept:
+            before = {slot: np.frombuffer(value, "<f4")[start : self._position] for slot, value in self.kept.items()}
         result, after = self.optimizer.step(base, combined, before)
         self._new.append(after)
         return result

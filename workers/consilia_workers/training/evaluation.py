@@ -40,7 +40,7 @@ def evaluate(task: Task, model: nn.Module, dataset: Dataset[Batch], names: Seque
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _metrics(task: Task, scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> dict[str, float]:  # type: ignore[type-arg]
+def _metrics(task: Task, scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     wanted = {name: metric for name, metric in task.metrics.items() if name in names}
     values = {name: guarded(f"metric {name}", metric, scores, targets) for name, metric in wanted.items()}
     return {name: float(value) for name, value in values.items() if value is not None}

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from consilia.api import OptimizerSpec
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from consilia.api import OptimizerSpec
 
 
 def make_optimizer(spec: OptimizerSpec, groups: list[dict[str, Any]], factor: float) -> Optimizer:

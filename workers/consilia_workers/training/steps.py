@@ -1,9 +1,9 @@
 """The optimizer's steps of one round at one hospital."""
 
 import torch
-from consilia.api import TrainingSpec
 from torch import Tensor, nn
 
+from consilia.api import TrainingSpec
 from consilia.errors import DivergedError, TaskError
 from consilia_workers.task import Batch, Task
 from consilia_workers.training.batches import on_device

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from consilia.api import FederatedJob
 from torch import nn
 from torch.utils.data import Dataset
 
+from consilia.api import FederatedJob
 from consilia.errors import DataError, DivergedError, TaskError
 from consilia.wire.layout import Layout, Tensor
 from consilia_workers.learner import Learner, Pieces

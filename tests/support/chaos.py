@@ -1,0 +1,89 @@
+"""Disturbed jobs: processes killed with SIGKILL at seeded random moments, started again, watched to the end."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from time import monotonic
+
+from consilia.api import FederatedJob
+from consilia.log.opening import open_log
+from consilia.wire.messages import FromAggregator, JobFinished, RoundClosed
+from consilia_workers.local.federation import start_parties
+from consilia_workers.local.folder import SeedFolder
+from consilia_workers.local.processes import Processes
+from consilia_workers.local.site import Site
+from consilia_workers.local.watching import Watch
+
+TOO_LONG = 240.0
+"""Seconds after which a job counts as hanging."""
+
+
+class Killer:
+    """Kills the named processes in a seeded order at seeded moments."""
+
+    def __init__(self, seed: int, victims: list[str], *, longest_pause: float) -> None:
+        self._random = random.Random(seed)
+        self._random.shuffle(victims)
+        self._victims, self._longest = victims, longest_pause
+        self._next = monotonic() + self._pause()
+        self.kills: list[str] = []
+
+    def _pause(self) -> float:
+        return self._random.uniform(0, self._longest)
+
+    @property
+    def done(self) -> bool:
+        return not self._victims
+
+    def look(self, pids: dict[str, int]) -> None:
+        """Strike if it is time. Who is just being started again is spared until it lives."""
+        if self.done or monotonic() < self._next or not pids.get(self._victims[-1]):
+            return
+        with suppress(ProcessLookupError):
+            os.kill(pids[self._victims[-1]], signal.SIGKILL)
+            self.kills.append(self._victims.pop())
+        self._next = monotonic() + self._pause()
+
+
+def federate(job: FederatedJob, folder: Path, killer: Killer | None = None) -> list[FromAggregator]:
+    """Run a job to its end, and give everything that its aggregator said."""
+    folder.mkdir()
+    seed, names = SeedFolder(folder), list(job.spec.hospitals.names or [])
+    module = job.spec.task.entrypoint.partition(":")[0]
+    with Processes(module, folder / "nursery.log") as processes:
+        roster = seed.prepare(job, [Site(hospital=name, path=None, parameters={}) for name in names])
+        start_parties(processes, seed, names)
+        with closing(open_log(seed.log)) as log:
+            return list(_watch(Watch(log, job.metadata.name, roster.aggregator), processes, killer, folder))
+
+
+def _watch(watch: Watch, processes: Processes, killer: Killer | None, folder: Path) -> Iterator[FromAggregator]:
+    deadline = monotonic() + TOO_LONG
+    while watch.finished is None:
+        assert monotonic() < deadline, f"the job hangs; see {folder}"
+        for ended in processes.poll(0.005):
+            assert ended.code == 0, f"{ended.name} ended with {ended.code}; see {folder}"
+        if killer:
+            killer.look(processes.pids())
+        yield from (heard.message for heard in watch.news())
+
+
+def final_digest(said: list[FromAggregator]) -> str:
+    """The final model's digest; the job must have succeeded."""
+    finished = said[-1]
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == "Succeeded", finished.message
+    assert finished.model is not None
+    return finished.model.sha256
+
+
+def assert_counted_once(said: list[FromAggregator], job: FederatedJob) -> None:
+    """Every round closed once, in order, with every hospital in it exactly once and nothing refused."""
+    closed = [message for message in said if isinstance(message, RoundClosed)]
+    names = sorted(job.spec.hospitals.names or [])
+    assert [c.round for c in closed] == list(range(1, job.spec.rounds.count + 1))
+    assert all([update.hospital for update in c.cohort] == names for c in closed)
+    assert [c.refused for c in closed] == [[]] * len(closed)
