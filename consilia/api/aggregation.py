@@ -158,6 +158,6 @@ class PersonalizationSpec(ApiObject):
 
     local_parameters: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?-]+$", max_length=253)], ...],
-        KeyedList(),
         Field(min_length=1, max_length=64),
+        KeyedList(),
     ] = Field(description='Names of parameters that never leave the hospital, with * and ?, such as "head.*".')

@@ -70,11 +70,11 @@ class ApprovalSpec(ApiObject):
         description="`Manual`: somebody at the hospital approves every `HospitalTask`. `Automatic`: a job is approved "
         "when its image and its task are listed here.",
     )
-    images: Annotated[tuple[ImageDigest, ...], KeyedList(), Field(max_length=64)] = Field(
+    images: Annotated[tuple[ImageDigest, ...], Field(max_length=64), KeyedList()] = Field(
         default=(),
         description="Images that are approved, by digest. Default: in mode Automatic, any that runs a listed task.",
     )
-    tasks: Annotated[tuple[Entrypoint, ...], KeyedList(), Field(max_length=64)] = Field(
+    tasks: Annotated[tuple[Entrypoint, ...], Field(max_length=64), KeyedList()] = Field(
         default=(),
         description="Tasks that are approved, by entrypoint. Default: in mode Automatic, any in a listed image.",
     )

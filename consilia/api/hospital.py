@@ -60,10 +60,10 @@ class HospitalStatus(Status):
 
     last_heartbeat: Timestamp | None = Field(default=None, description="When it was last heard of.")
     operator_version: ShortText | None = Field(default=None, description="The version of Consilia that it runs.")
-    datasets: Annotated[tuple[HospitalDataset, ...], KeyedList(("name",)), Field(max_length=256)] = Field(
+    datasets: Annotated[tuple[HospitalDataset, ...], Field(max_length=256), KeyedList(("name",))] = Field(
         default=(), description="What data it offers."
     )
-    gpus: Annotated[tuple[HospitalGpu, ...], KeyedList(("product",)), Field(max_length=32)] = Field(
+    gpus: Annotated[tuple[HospitalGpu, ...], Field(max_length=32), KeyedList(("product",))] = Field(
         default=(), description="What GPUs it offers."
     )
 

@@ -40,8 +40,8 @@ class ExternalTransport(ApiObject):
 
     bootstrap_servers: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=253)], ...],
-        KeyedList(),
         Field(min_length=1, max_length=16),
+        KeyedList(),
     ] = Field(description="Addresses to begin with, as host:port.")
     secret_ref: SecretRef | None = Field(
         default=None,

@@ -59,11 +59,11 @@ class FederatedJobStatus(Status):
         default=None, description="How long the last closed round took, in seconds."
     )
     updates_received: Int | None = Field(default=None, ge=0, description="Updates that are in for the open round.")
-    hospitals: Annotated[tuple[JobHospital, ...], KeyedList(("name",)), Field(max_length=HOSPITALS_AT_MOST)] = Field(
+    hospitals: Annotated[tuple[JobHospital, ...], Field(max_length=HOSPITALS_AT_MOST), KeyedList(("name",))] = Field(
         default=(), description="Each hospital's part in the job."
     )
     epsilon: JobEpsilon | None = Field(default=None, description="Privacy spent.")
-    metrics: Annotated[tuple[Value, ...], KeyedList(("name",)), Field(max_length=32)] = Field(
+    metrics: Annotated[tuple[Value, ...], Field(max_length=32), KeyedList(("name",))] = Field(
         default=(), description="The last evaluation of the global model, as means over the hospitals."
     )
     model: ModelReference | None = Field(default=None, description="The newest global model.")

@@ -97,7 +97,7 @@ class Condition(ApiObject):
     )
 
 
-Conditions = Annotated[tuple[Condition, ...], KeyedList(("type",)), Field(max_length=16)]
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), KeyedList(("type",))]
 
 
 class Status(ApiObject):

@@ -93,10 +93,10 @@ class EvaluationSpec(ApiObject):
         le=100_000,
         description="Every how many rounds the global model is evaluated; 0 is only the final model.",
     )
-    metrics: Annotated[tuple[MetricName, ...], KeyedList(), Field(min_length=1, max_length=32)] = Field(
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1, max_length=32), KeyedList()] = Field(
         default=(LOSS,), description="Names of the task's metrics; every task has `loss`."
     )
-    stop_when: Annotated[tuple[StopCondition, ...], KeyedList(("metric", "operator")), Field(max_length=8)] = Field(
+    stop_when: Annotated[tuple[StopCondition, ...], Field(max_length=8), KeyedList(("metric", "operator"))] = Field(
         default=(),
         description="The job succeeds early as soon as the global model meets one of these, as the mean over the "
         "hospitals weighted by their samples.",

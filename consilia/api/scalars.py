@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
@@ -10,9 +11,35 @@ from pydantic_core import CoreSchema, core_schema
 
 from consilia.api.rules import Rule, obey
 
+LIST_TYPE = "x-kubernetes-list-type"
+LIST_KEYS = "x-kubernetes-list-map-keys"
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
 _DECIMAL_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$"
+
+_ENTRYPOINT_PATTERN = (
+    r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+)
+_IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
+_METRIC_PATTERN = r"^[a-z][a-z0-9_]*$"
+_QUANTITY_PATTERN = r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+_TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$"
+
+PATTERN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        NAME_PATTERN: "lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+        SHA256_PATTERN: "a digest: sha256: and 64 hexadecimal digits",
+        _DECIMAL_PATTERN: 'a decimal number in quotes, such as "0.01" or "1e-5"',
+        _ENTRYPOINT_PATTERN: "of the form package.module:Attribute",
+        _IMAGE_PATTERN: "an image named by its digest: name@sha256: and 64 hexadecimal digits",
+        _METRIC_PATTERN: "a metric's name: lower-case letters, digits and underscores",
+        _QUANTITY_PATTERN: "a quantity of bytes, such as 10Gi",
+        _TIME_PATTERN: "a time, such as 2026-01-31T08:00:00Z",
+    }
+)
+"""What a pattern asks for, in a person's words."""
 
 Int = Annotated[int, Strict()]
 """A whole number, written as one: neither "5" nor true."""
@@ -76,29 +103,29 @@ Delta = Annotated[
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
 """An RFC 1123 label: lower-case letters, digits and hyphens, at most 63."""
 
-MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+MetricName = Annotated[str, Field(pattern=_METRIC_PATTERN, max_length=63)]
 
 Entrypoint = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+        pattern=_ENTRYPOINT_PATTERN,
         max_length=253,
     ),
 ]
 """Where the task's class is: package.module:Attribute."""
 
-ImageDigest = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$", max_length=512)]
+ImageDigest = Annotated[str, Field(pattern=_IMAGE_PATTERN, max_length=512)]
 """A container image named by its digest: what was approved is what runs."""
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN, max_length=71)]
 
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=32)]
+Quantity = Annotated[str, Field(pattern=_QUANTITY_PATTERN, max_length=32)]
 """A Kubernetes quantity of bytes, such as 10Gi."""
 
 Timestamp = Annotated[
     str,
     Field(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$",
+        pattern=_TIME_PATTERN,
         max_length=64,
         json_schema_extra={"format": "date-time"},
     ),
@@ -133,8 +160,8 @@ def _is_json(value: object) -> bool:
 
 JsonObject = Annotated[
     dict[str, Any],
+    Field(max_length=64, json_schema_extra={PRESERVE: True}),
     AfterValidator(json_values),
-    Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
 ]
 """An object whose fields are somebody else's: kept as they are."""
 
@@ -149,8 +176,8 @@ class KeyedList:
         return core_schema.no_info_after_validator_function(self._refuse_duplicates, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        kind = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(self.keys)}
-        return {**handler(schema), **(kind if self.keys else {"x-kubernetes-list-type": "set"})}
+        kind = {LIST_TYPE: "map", LIST_KEYS: list(self.keys)}
+        return {**handler(schema), **(kind if self.keys else {LIST_TYPE: "set"})}
 
     def _refuse_duplicates(self, items: Sequence[object]) -> Sequence[object]:
         unique = Rule(

@@ -10,7 +10,7 @@ from consilia.api.scalars import Entrypoint, ImageDigest, Int, JsonObject, Keyed
 
 HOSPITALS_AT_MOST = 256
 
-HospitalNames = Annotated[tuple[Name, ...], KeyedList(), Field(min_length=1, max_length=HOSPITALS_AT_MOST)]
+HospitalNames = Annotated[tuple[Name, ...], Field(min_length=1, max_length=HOSPITALS_AT_MOST), KeyedList()]
 
 
 class TaskSpec(ApiObject):
