@@ -18,7 +18,7 @@ from consilia_workers.strategies.weighted_mean import WeightedMean
 SEEDS = st.integers(0, 2**32 - 1)
 COMBINERS = pytest.mark.parametrize(
     "combiner",
-    [WeightedMean(), Median(), TrimmedMean(Fraction("0.2")), Krum(1), MultiKrum(1)],
+    [WeightedMean(), Median(), TrimmedMean(Fraction("0.2")), Krum(1), MultiKrum(1, 3)],
     ids=lambda c: type(c).__name__,
 )
 

@@ -14,7 +14,7 @@ from consilia_workers.strategies.server_optimizers import BlockOptimizer, FedAda
 
 KINDS = {
     "FedAvgM": partial(FedAvgM, learning_rate=0.7, momentum=0.9),
-    "FedAdagrad": partial(FedAdagrad, learning_rate=0.1, beta1=0.0, beta2=0.0, tau=1e-3),
+    "FedAdagrad": partial(FedAdagrad, learning_rate=0.1, tau=1e-3),
     "FedAdam": partial(FedAdam, learning_rate=0.1, beta1=0.9, beta2=0.99, tau=1e-3),
     "FedYogi": partial(FedYogi, learning_rate=0.1, beta1=0.9, beta2=0.99, tau=1e-3),
 }
@@ -40,8 +40,8 @@ def follow(optimizer, start, gradients):
 # v ← v/2 + g, x ← x - v/4, from x = 10
 MOMENTUM = [(2.0, [2.0], 9.5), (3.0, [4.0], 8.5), (-4.0, [-2.0], 9.0), (0.0, [-1.0], 9.25)]
 
-# τ = 3, β₁ = 0: m = g, v ← v + g² from 9, x ← x - m / (√v + 3), from x = 1
-ADAGRAD = [(4.0, [4.0, 25.0], 1 / 2), (12.0, [12.0, 169.0], -1 / 4), (84.0, [84.0, 7225.0], -1 / 4 - 84 / 88)]
+# τ = 3: v ← v + g² from 9, x ← x - g / (√v + 3), from x = 1
+ADAGRAD = [(4.0, [25.0], 1 / 2), (12.0, [169.0], -1 / 4), (-84.0, [7225.0], -1 / 4 + 84 / 88)]
 
 # τ = 1, β₁ = β₂ = 1/2: m ← m/2 + g/2 from 0, v ← v/2 + g²/2 from 1, x ← x - m / (√v + 1), from x = 1
 ADAM = [
@@ -64,7 +64,7 @@ HALF = {"learning_rate": 1.0, "beta1": 0.5, "beta2": 0.5, "tau": 1.0}
     ("kind", "start", "table"),
     [
         (partial(FedAvgM, learning_rate=0.25, momentum=0.5), 10.0, MOMENTUM),
-        (partial(FedAdagrad, learning_rate=1.0, beta1=0.0, beta2=0.0, tau=3.0), 1.0, ADAGRAD),
+        (partial(FedAdagrad, learning_rate=1.0, tau=3.0), 1.0, ADAGRAD),
         (partial(FedAdam, **HALF), 1.0, ADAM),
         (partial(FedYogi, **HALF), 1.0, YOGI),
     ],
@@ -77,15 +77,32 @@ def test_every_step_is_the_published_one(kind, start, table):
         assert [state[slot].item() for slot in kind.func.SLOTS] == pytest.approx(kept, rel=1e-6)
 
 
-@pytest.mark.parametrize("learning_rate", [1.0, 0.3])
-def test_fedavgm_does_what_torchs_sgd_with_momentum_does(learning_rate):
-    ours = of(partial(FedAvgM, learning_rate=learning_rate, momentum=0.9))
-    torchs = BlockOptimizer(FedAvgM.SLOTS, partial(torch.optim.SGD, lr=learning_rate, momentum=0.9))
-    start, gradients = some_rounds(7)
-    for mine, theirs in zip(follow(ours, start, gradients), follow(torchs, start, gradients), strict=True):
+@pytest.mark.parametrize(
+    ("ours", "torchs", "slot"),
+    [
+        (
+            partial(FedAvgM, learning_rate=0.3, momentum=0.9),
+            partial(torch.optim.SGD, lr=0.3, momentum=0.9),
+            "momentum_buffer",
+        ),
+        (
+            partial(FedAdagrad, learning_rate=0.1, tau=0.01),
+            partial(torch.optim.Adagrad, lr=0.1, initial_accumulator_value=1e-4, eps=0.01),
+            "sum",
+        ),
+    ],
+    ids=["SGD", "Adagrad"],
+)
+def test_where_torch_has_the_same_formula_it_takes_the_same_steps(ours, torchs, slot):
+    parameter, reference = (torch.linspace(-2, 2, 67) for _ in range(2))
+    mine, theirs = ours([parameter]), torchs([reference])
+    for gradient in torch.tensor(some_rounds(7)[1], dtype=torch.float32):
+        parameter.grad = reference.grad = gradient
+        mine.step()
+        theirs.step()
         # torch fuses the last multiplication with the subtraction on some processors.
-        np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(mine[1]["momentum_buffer"], theirs[1]["momentum_buffer"], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(parameter, reference, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(mine.state[parameter][ours.func.SLOTS[0]], theirs.state[reference][slot])
 
 
 def some_rounds(seed, size=67, rounds=5):

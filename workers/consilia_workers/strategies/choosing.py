@@ -5,30 +5,26 @@ from fractions import Fraction
 from functools import partial
 
 from consilia.api import AggregationSpec
-from consilia.errors import NotSupportedYet
 from consilia_workers.strategies.interface import Combiner, ServerOptimizer, Strategy
 from consilia_workers.strategies.krum import Krum, MultiKrum
 from consilia_workers.strategies.median import Median
 from consilia_workers.strategies.trimmed_mean import TrimmedMean
 from consilia_workers.strategies.weighted_mean import WeightedMean
 
-_ADAPTIVE = {"learning_rate": "0.1", "beta1": "0.9", "beta2": "0.99", "tau": "0.001"}
+_ADAGRAD = {"learning_rate": "0.1", "tau": "0.001"}
+_ADAM = _ADAGRAD | {"beta1": "0.9", "beta2": "0.99"}
 
 SERVER_DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "FedAvgM": {"learning_rate": "1", "momentum": "0.9"},
-    "FedAdagrad": _ADAPTIVE | {"beta1": "0"},
-    "FedAdam": _ADAPTIVE,
-    "FedYogi": _ADAPTIVE,
+    "FedAdagrad": _ADAGRAD,
+    "FedAdam": _ADAM,
+    "FedYogi": _ADAM,
 }
 """Hsu et al. 2019 and Reddi et al. 2021, who tune the learning rate for each task; `docs/concepts/strategies.md`."""
 
 
 def choose(spec: AggregationSpec) -> Strategy:
-    """The strategy that a job asks for.
-
-    Raises:
-        NotSupportedYet: this version does not know the strategy.
-    """
+    """The strategy that a job asks for."""
     return Strategy(name=spec.strategy, combiner=_combiner(spec), optimizer=_server_optimizer(spec))
 
 
@@ -44,7 +40,6 @@ def _combiner(spec: AggregationSpec) -> Combiner:
             return MultiKrum(spec.byzantine_hospitals, spec.selected_hospitals)
         case "FedAvg" | "FedProx" | "FedAvgM" | "FedAdagrad" | "FedAdam" | "FedYogi":
             return WeightedMean()  # FedProx's proximal term is the trainer's business
-    raise NotSupportedYet(f"aggregation.strategy {spec.strategy} is not supported yet.", remedy="Choose FedAvg.")
 
 
 def _server_optimizer(spec: AggregationSpec) -> ServerOptimizer | None:

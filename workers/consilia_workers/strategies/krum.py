@@ -23,16 +23,16 @@ class MultiKrum:
     whatever their samples: a count is a hospital's own claim, and a liar that passes as honest would claim the most.
     """
 
-    def __init__(self, byzantine: int, selected: int | None = None) -> None:
-        """`byzantine` is f; `selected` is m, by default n - f of the n that came, as in the paper's experiments."""
+    def __init__(self, byzantine: int, selected: int) -> None:
+        """`byzantine` is f, `selected` is m."""
         self.byzantine = byzantine
         self.selected = selected
         self._kept: tuple[int, ...] = ()
 
     @property
     def minimum_updates(self) -> int:
-        """2f + 3 (the paper's condition), and enough that no Byzantine update is needed to make up m."""
-        return max(2 * self.byzantine + 3, self.byzantine + (self.selected or 1))
+        """2f + 3, the paper's condition, and m + f + 2, that of Damaskinos et al. 2019, "AggregaThor", on m."""
+        return max(2 * self.byzantine + 3, self.byzantine + self.selected + 2)
 
     def examine(self, cohort: Cohort, blocks: Iterable[Sequence[Block]]) -> None:
         """Choose the updates to keep by their distances over all blocks; of equal scores, the first by name.
@@ -47,9 +47,8 @@ class MultiKrum:
                 f"Krum against {self.byzantine} Byzantine hospitals needs {self.minimum_updates} updates, not {names}.",
                 remedy="Raise hospitals.minUpdates or lower aggregation.byzantineHospitals.",
             )
-        kept = self.selected or count - self.byzantine
         scores = krum_scores(squared_distances(count, blocks), self.byzantine)
-        self._kept = tuple(sorted(np.argsort(scores, stable=True)[:kept].tolist()))
+        self._kept = tuple(sorted(np.argsort(scores, stable=True)[: self.selected].tolist()))
 
     def combine(self, cohort: Cohort, blocks: Sequence[Block]) -> NDArray[np.float64]:
         """The mean of the kept updates' block."""

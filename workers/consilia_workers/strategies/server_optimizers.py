@@ -1,5 +1,8 @@
 """The server's optimizers: torch optimizers whose gradient is the pseudo-gradient `base - combined`.
 
+FedAvgM: Hsu et al. 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification".
+The others: Reddi et al. 2021, "Adaptive Federated Optimization".
+
 Importing this module imports torch, so only a job that asks for a server optimizer pays for it.
 
 Every step is made of single additions, multiplications, divisions and roots. These are rounded alike on every
@@ -79,10 +82,7 @@ class ServerStep(Optimizer):
 
 
 class FedAvgM(ServerStep):
-    """Server momentum: v ← β·v + g, x ← x - η·v; what `torch.optim.SGD` does with `momentum`.
-
-    Hsu et al. 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification".
-    """
+    """Server momentum: v ← β·v + g, x ← x - η·v; what `torch.optim.SGD` does with `momentum`."""
 
     SLOTS = ("momentum_buffer",)
 
@@ -97,10 +97,29 @@ class FedAvgM(ServerStep):
         parameter.sub_(buffer.mul(options["lr"]))
 
 
+class FedAdagrad(ServerStep):
+    """v ← v + g², x ← x - η·g / (√v + τ); v starts at τ².
+
+    Reddi et al. 2021, Algorithm 2 with β₁ = 0, as in the paper's experiments; so there is no first moment to keep.
+    """
+
+    SLOTS = ("v",)
+
+    def __init__(self, parameters: list[Tensor], /, *, learning_rate: float, tau: float) -> None:
+        """`learning_rate` is η; `tau` is τ, the degree of adaptivity: the smaller, the more."""
+        super().__init__(parameters, {"lr": learning_rate, "tau": tau})
+
+    def move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], options: Mapping[str, Any]) -> None:
+        """One step of FedAdagrad."""
+        v = state.setdefault("v", torch.full_like(parameter, options["tau"] ** 2))
+        v.add_(gradient.square())
+        parameter.sub_(gradient.mul(options["lr"]).div_(v.sqrt().add_(options["tau"])))
+
+
 class Adaptive(ServerStep):
     """m ← β₁·m + (1-β₁)·g, v ← by the subclass, x ← x - η·m / (√v + τ); v starts at τ², no bias correction.
 
-    Reddi et al. 2021, "Adaptive Federated Optimization", Algorithm 2, whose Δ is -g.
+    Reddi et al. 2021, Algorithm 2, whose Δ is -g.
     """
 
     SLOTS = ("m", "v")
@@ -123,14 +142,6 @@ class Adaptive(ServerStep):
     def accumulate(self, v: Tensor, square: Tensor, beta2: float) -> None:
         """Take the squared gradient into `v`, in place."""
         raise NotImplementedError
-
-
-class FedAdagrad(Adaptive):
-    """v ← v + g²."""
-
-    def accumulate(self, v: Tensor, square: Tensor, beta2: float) -> None:
-        """Add the square."""
-        v.add_(square)
 
 
 class FedAdam(Adaptive):
