@@ -22,7 +22,7 @@ def test_whoever_is_killed_the_final_model_has_the_same_bytes(tmp_path, aggregat
     """The aggregator and each trainer are killed with -9 twenty times each."""
     job = training_job(Normalised, rounds=40, names=HOSPITALS, aggregation=aggregation)
     undisturbed = final_digest(federate(job, tmp_path / "undisturbed"))
-    killer = Killer(seed, [AGGREGATOR, *HOSPITALS] * KILLS, longest_pause=0.3)
+    killer = Killer(seed, [AGGREGATOR, *HOSPITALS] * KILLS, longest_pause=0.6)
     for number in count():
         said = federate(job, tmp_path / f"disturbed-{number}", killer)
         assert final_digest(said) == undisturbed

@@ -15,9 +15,9 @@ from typing import Literal, Self
 
 from consilia.errors import RunError
 
-_QUICK = 2.0
+_QUICK = 1.0
 """A process that lives shorter than this, in seconds, has not recovered."""
-_PATIENCE = 5
+_PATIENCE = 10
 """So many quick deaths in a row, and it is not started again."""
 
 
