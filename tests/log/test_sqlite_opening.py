@@ -14,6 +14,7 @@ import pytest
 
 from consilia.errors import LogError, LogUnavailableError
 from consilia.log.interface import CHUNK_BYTES
+from consilia.log.locking import locked_if_free
 from consilia.log.opening import open_log, sqlite_url
 from consilia.log.sqlite import SqliteLog
 
@@ -164,6 +165,13 @@ def test_many_may_open_a_new_log_at_the_same_time(tmp_path):
         list(pool.map(use, range(24)))
     with closing(SqliteLog(tmp_path / "log")) as log:
         assert len(log.read("topic", 0)) == 24
+
+
+def test_a_process_that_makes_the_log_is_waited_for_and_then_named(tmp_path):
+    (tmp_path / "log").mkdir()
+    with locked_if_free(tmp_path / "log"), pytest.raises(LogUnavailableError, match=f"making the log {tmp_path}/log"):
+        SqliteLog(tmp_path / "log", busy_seconds=0.1)
+    SqliteLog(tmp_path / "log", busy_seconds=0.1).close()
 
 
 def test_a_writer_that_is_stuck_is_waited_for_and_then_named(directory):

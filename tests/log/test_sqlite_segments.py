@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from consilia.log import locking
+from consilia.log import segments as segment_files
 from consilia.log.interface import CHUNK_BYTES, follow
 from consilia.log.sqlite import SqliteLog
 
@@ -146,6 +148,43 @@ def test_a_transaction_broken_at_any_line_is_whole_or_absent_and_leaves_no_file(
     script = Path(__file__).with_name("break_everywhere.py")
     output = subprocess.run([sys.executable, script, how, tmp_path], check=True, capture_output=True, text=True).stdout
     assert int(output) > 300
+
+
+@contextmanager
+def at_the_call_of(function, action):
+    """Inside the block, run `action` once just before `function` does its work, as another process may at any time."""
+    before, actions = sys.gettrace(), [action]
+
+    def trace(frame, event, argument):
+        if frame.f_code is function.__code__ and actions:
+            actions.pop()()
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+    assert not actions
+
+
+@pytest.mark.parametrize("function", [locking.open_directory, locking.lock])
+def test_a_directory_that_is_collected_while_a_writer_takes_it_is_made_again(log, producer, directory, function):
+    with at_the_call_of(function, lambda: SqliteLog(directory).close()):
+        append(producer, "topic", LARGE)
+    SqliteLog(directory).close()
+    assert [len(record.value) for record in log.read("topic", 0)] == [CHUNK_BYTES]
+
+
+def test_records_trimmed_while_they_are_being_read_are_left_out(log, producer):
+    for _ in range(3):
+        append(producer, "topic", LARGE)
+
+    def trim():
+        with producer.transaction() as transaction:
+            transaction.trim("topic", 2)
+
+    with at_the_call_of(segment_files.map_range, trim):
+        assert [record.offset for record in log.read("topic", 0)] == [2]
 
 
 def test_trimming_in_the_middle_of_a_read_is_never_half_a_record(log, producer, directory):
