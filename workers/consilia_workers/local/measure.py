@@ -32,7 +32,7 @@ class Measured(BaseModel):
 
 def main(path: Path) -> int:
     """Measure as the settings in the file say."""
-    from consilia_workers.local import baselines  # noqa: PLC0415 (loads torch, which the runner does without)
+    from consilia_workers.local.baselines import alone, pooled  # noqa: PLC0415 (torch, which the runner does without)
 
     settings = MeasureSettings.model_validate_json(path.read_bytes())
     job = FederatedJob.model_validate_json(settings.job.read_bytes())
@@ -44,9 +44,9 @@ def main(path: Path) -> int:
         done += 1
         settings.progress.write_text(f"{done} {total}")
 
-    alone = baselines.alone(job, sources, advance)
-    pooled = baselines.pooled(job, sources, advance)
     partial = settings.result.with_suffix(".partial")
-    partial.write_text(Measured(alone=alone, pooled=pooled).model_dump_json())
+    partial.write_text(
+        Measured(alone=alone(job, sources, advance), pooled=pooled(job, sources, advance)).model_dump_json()
+    )
     partial.replace(settings.result)
     return 0

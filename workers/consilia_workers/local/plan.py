@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consilia.manifest import Manifest, load
-
 from consilia.api import FederatedJob
-from consilia.api.support import unsupported
-from consilia.errors import DataError, ManifestError, NotSupportedYet
+from consilia.errors import DataError, ManifestError
+from consilia.manifest import Manifest, load
 from consilia_workers.datasets.catalog import dataset_path, sites
 from consilia_workers.local.site import Site
 
@@ -39,13 +37,10 @@ def make_plan(file: Path, *, data: Path | None, seeds: int, baselines: bool) -> 
     """Read the job file and find every hospital's data.
 
     Raises:
-        ManifestError: the file breaks a rule; all of them are listed.
-        NotSupportedYet: the job asks for what this version lacks.
+        ManifestError: the file breaks a rule, or asks for what this version lacks; all of it is listed.
         DataError: a hospital's data is not to be found.
     """
     manifest = load(file)
-    if problems := unsupported(manifest.job):
-        raise NotSupportedYet("\n".join(str(problem) for problem in problems))
     names = _hospital_names(manifest)
     first = manifest.job.spec.training.seed
     return Plan(
@@ -71,11 +66,9 @@ def _hospital_names(manifest: Manifest) -> list[str]:
 def _site(manifest: Manifest, hospital: str, data: Path | None) -> Site:
     """A `Dataset` document in the file comes first, then --data, then the catalog of known sets."""
     name = manifest.job.spec.dataset
-    for dataset in manifest.datasets:
-        if dataset.metadata.name == name and dataset.metadata.namespace == hospital:
-            source = dataset.spec.source
-            path = Path(source.host_path.path) if source.host_path else None
-            return Site(hospital=hospital, path=path, parameters=dataset.spec.parameters or {})
+    if dataset := manifest.dataset_of(hospital):
+        place = dataset.spec.source.host_path
+        return Site(hospital=hospital, path=Path(place.path) if place else None, parameters=dataset.spec.parameters)
     if data is not None:
         if not data.exists():
             raise DataError(f"--data {data} does not exist.")

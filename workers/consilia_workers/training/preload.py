@@ -6,7 +6,7 @@ from consilia_workers.training import torch_learner
 
 
 def preload() -> None:
-    """Before children are forked: making the first optimizer imports the compiler, four seconds of CPU for each process.
+    """Before children are forked: making the first optimizer imports the compiler, four seconds of CPU a process.
 
     Nothing here starts a thread; children of a process with threads would hang.
     """
