@@ -1,7 +1,7 @@
 """The server's optimizers: torch optimizers whose gradient is the pseudo-gradient `base - combined`.
 
-FedAvgM: Hsu et al. 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification".
-The others: Reddi et al. 2021, "Adaptive Federated Optimization".
+FedAvgM is from Hsu et al. 2019, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+Classification", the others from Reddi et al. 2021, "Adaptive Federated Optimization".
 
 Importing this module imports torch, so only a job that asks for a server optimizer pays for it.
 
