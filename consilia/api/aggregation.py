@@ -51,7 +51,8 @@ class AggregationSpec(ApiObject):
         description="For FedAvgM, FedAdam, FedYogi and FedAdagrad only. Default: the values named at each field.",
     )
     trim_fraction: UnitDecimal = Field(
-        default="0.1", description="Share of the values left out at each end; for TrimmedMean only. Below 0.5."
+        default="0.1",
+        description="Share of the values left out at each end; for TrimmedMean only. Above 0 and below 0.5.",
     )
     byzantine_hospitals: Int = Field(
         default=0,
@@ -99,12 +100,14 @@ class AggregationSpec(ApiObject):
             field="serverOptimizer",
         ),
         Rule(
-            cel="double(self.trimFraction) < 0.5"
-            " && (self.strategy == 'TrimmedMean' || double(self.trimFraction) == 0.1)",
+            cel="self.strategy == 'TrimmedMean' ? double(self.trimFraction) > 0.0 && double(self.trimFraction) < 0.5"
+            " : double(self.trimFraction) == 0.1",
             holds=lambda spec: (
-                float(spec.trim_fraction) < 0.5 and (spec.strategy == "TrimmedMean" or float(spec.trim_fraction) == 0.1)
+                0 < float(spec.trim_fraction) < 0.5
+                if spec.strategy == "TrimmedMean"
+                else float(spec.trim_fraction) == 0.1
             ),
-            message="trimFraction must be below 0.5, so that an update is left, and is for TrimmedMean only",
+            message="trimFraction must be above 0 and below 0.5, and has an effect with TrimmedMean only",
             remedy='write "0.1" or "0.2" with strategy: TrimmedMean, or remove it',
             field="trimFraction",
         ),

@@ -86,6 +86,17 @@ class FederatedJobSpec(ApiObject):
             field="aggregation",
         ),
         Rule(
+            cel="self.aggregation.strategy != 'TrimmedMean'"
+            " || double(self.hospitals.minUpdates) * double(self.aggregation.trimFraction) >= 1.0",
+            holds=lambda spec: (
+                spec.aggregation.strategy != "TrimmedMean"
+                or spec.hospitals.min_updates * float(spec.aggregation.trim_fraction) >= 1
+            ),
+            message="TrimmedMean would trim nothing: hospitals.minUpdates times trimFraction must be at least 1",
+            remedy="raise hospitals.minUpdates or aggregation.trimFraction",
+            field="hospitals",
+        ),
+        Rule(
             cel="self.secureAggregation.mode == 'None'"
             " || !(self.aggregation.strategy in ['Median', 'TrimmedMean', 'Krum', 'MultiKrum'])",
             holds=lambda spec: spec.secure_aggregation.mode == "None" or spec.aggregation.strategy not in ROBUST,

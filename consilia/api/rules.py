@@ -11,6 +11,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 T = TypeVar("T")
 
 VALIDATIONS = "x-kubernetes-validations"
+FIXED = "cannot be changed"
+"""What the message of an `unchanged` field says."""
+
 BROKEN_RULE = "broken_rule"
 """The type of the pydantic errors that stand for broken rules; their context holds the rules under `broken`."""
 
@@ -82,7 +85,7 @@ def _unchanged(attribute: str, field: str, remedy: str) -> Transition:
     return Transition(
         cel=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
         holds=lambda new, old: bool(getattr(new, attribute) == getattr(old, attribute)),
-        message=f"{field} cannot be changed",
+        message=f"{field} {FIXED}",
         remedy=remedy,
         field=field,
     )

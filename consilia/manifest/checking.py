@@ -1,14 +1,14 @@
 """From a file's text to resources, or to all the problems that keep it from being one."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from consilia.api import API_VERSION, RESOURCES, Resource
+from consilia.api import API_VERSION, RESOURCES, Metadata, Resource
 from consilia.api.problem import Problem
-from consilia.api.schema import Schema, resource_schema
+from consilia.api.schema import Schema, resource_schema, structural
 from consilia.api.support import unsupported
 from consilia.manifest.wording import closest, worded
 from consilia.manifest.yaml_document import Document, Path, UnreadableError, dotted, read_documents
@@ -49,8 +49,11 @@ def check_document(document: Document) -> Checked:
     try:
         resource = KINDS[value["kind"]].model_validate(value)
     except ValidationError as error:
-        return Checked(problems=tuple(_broken(document, error, resource_schema(KINDS[value["kind"]]))))
-    problems = tuple(_placed(document, problem) for problem in unsupported(resource))
+        return Checked(problems=tuple(_broken(document, error, _schema(KINDS[value["kind"]]))))
+    problems = tuple(
+        _problem(document, tuple(problem.path.split(".")), problem.rule, problem.remedy)
+        for problem in unsupported(resource)
+    )
     return Checked(resources=(resource,), problems=problems)
 
 
@@ -74,16 +77,17 @@ def _broken(document: Document, error: ValidationError, schema: Schema) -> Itera
             yield _problem(document, path, rule, remedy)
 
 
+def _schema(resource: type[Resource]) -> Schema:
+    """Unlike the API server's, with the fields of metadata: their typing errors are found here too."""
+    schema = resource_schema(resource)
+    return {**schema, "properties": {**schema["properties"], "metadata": structural(Metadata)}}
+
+
 def _problem(document: Document, path: Path, rule: str, remedy: str) -> Problem:
     place = document.place(path)
-    value = place.text if path in document.places else ""
+    value = " ".join(place.text.split()) if path in document.places else ""
     shown = value if len(value) <= 60 else f"{value[:57]}..."
     return Problem(line=place.line, column=place.column, path=dotted(path), value=shown, rule=rule, remedy=remedy)
-
-
-def _placed(document: Document, problem: Problem) -> Problem:
-    place = document.place(tuple(problem.path.split(".")))
-    return replace(problem, line=place.line, column=place.column)
 
 
 def _merged(checked: list[Checked], documents: list[Document]) -> Checked:

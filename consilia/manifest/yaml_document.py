@@ -6,7 +6,7 @@ The subset that Kubernetes keeps as JSON. Scalars are read as kubectl reads them
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import yaml
@@ -104,7 +104,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
         if self._depth > DEPTH_AT_MOST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(problem=f"more than {DEPTH_AT_MOST} levels deep", problem_mark=mark)
         try:
             return super().compose_node(parent, index)
@@ -153,7 +153,7 @@ class _Builder:
             seen[key] = _place(key_node)
             value = self.value(value_node, (*path, key))
             if not isinstance(value_node, yaml.ScalarNode):
-                self.places[*path, key] = seen[key]
+                self.places[*path, key] = replace(seen[key], text="")
             yield key, value
 
 

@@ -1,0 +1,62 @@
+"""Write, or compare with `--check`, every file that is made from the code."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from consilia.api.crd import DEFINITIONS, Definition, custom_resource_definition
+from consilia.api.reference import reference_page
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = {"federatedjob": "examples/breast-cancer.yaml"}
+
+
+def crd_text(definition: Definition) -> str:
+    """One file of crds/."""
+    body = yaml.safe_dump(custom_resource_definition(definition), sort_keys=False, width=120, allow_unicode=True)
+    return f"# Generated from consilia/api by `make generate`.\n{body}"
+
+
+def page_text(definition: Definition) -> str:
+    """One page of docs/reference/, with the example that stands in examples/."""
+    example = EXAMPLES.get(definition.singular, f"examples/resources/{definition.singular}.yaml")
+    return reference_page(definition, (ROOT / example).read_text())
+
+
+GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
+    *((f"crds/{definition.name}.yaml", functools.partial(crd_text, definition)) for definition in DEFINITIONS),
+    *(
+        (f"docs/reference/{definition.singular}.md", functools.partial(page_text, definition))
+        for definition in DEFINITIONS
+    ),
+)
+"""Each generated file, from the repository's root, and what makes its text. Add yours here."""
+
+
+def differing() -> list[str]:
+    """The files that are not what the code says."""
+    return [path for path, text in GENERATED if not (ROOT / path).is_file() or (ROOT / path).read_text() != text()]
+
+
+def main() -> int:
+    """0 when all files are as they should be, 1 when `--check` found others."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a file differs")
+    check = parser.parse_args().check
+    stale = differing()
+    for path in stale:
+        if check:
+            print(f"{path} differs from the code it is made from: run `make generate`", file=sys.stderr)
+        else:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(dict(GENERATED)[path]())
+            print(f"wrote {path}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
