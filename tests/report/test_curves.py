@@ -1,6 +1,6 @@
 import pytest
 
-from consilia_workers.report.curves import curve
+from consilia_workers.report.curves import curve, frame
 
 
 def auc(**values):
@@ -56,3 +56,20 @@ def test_a_failed_run_shows_the_rounds_that_it_had(make):
 
 def test_a_run_without_rounds_has_an_empty_curve(make):
     assert not curve(make.report([make.failed_seed(1, rounds=0)]), "auc", []).mean
+
+
+def test_the_frame_leaves_out_a_far_off_beginning_and_nothing_else(make):
+    rounds = [auc(a=0.1), *(auc(a=0.9 + 0.001 * number) for number in range(40))]
+    course = curve(make.report([a_run(make, *rounds, final=auc(a=0.95))], ["a"]), "auc", ["a"])
+    low, high = frame(course, [0.85, 0.96])
+    assert 0.84 < low < 0.85
+    assert 0.96 < high < 0.97
+    assert all(low < value < high for position, value in course.hospitals["a"].items() if position >= 3)
+
+
+@pytest.mark.parametrize("values", [(0.5,), (0.5, 0.5), (0.0, 0.0)])
+def test_a_frame_around_a_flat_or_short_curve_has_a_height(make, values):
+    *rounds, final = (auc(a=value) for value in values)
+    seed = a_run(make, *rounds, final=final) if rounds else a_run(make, final, final={})
+    low, high = frame(curve(make.report([seed], ["a"]), "auc", ["a"]), [])
+    assert low < values[0] < high

@@ -255,6 +255,14 @@ def test_the_summary_tells_gain_and_loss_by_hospital(make):
     assert "It gave a worse one at b (\N{MINUS SIGN}0.050)" in words
 
 
+def test_a_metric_that_disagrees_with_the_first_is_not_hidden(make):
+    values = {"federated": (0.9, 0.5), "alone": (0.8, 0.4), "pooled": (0.9, 0.3)}
+    parts = {way: {"a": {"auc": auc, "loss": loss}} for way, (auc, loss) in values.items()}
+    words = Page(render(make.report([make.seed(1, **parts)], ["a"]))).words
+    assert "training together is better by 0.100" in words
+    assert "By loss it is worse by 0.100, against training alone." in words
+
+
 def test_refused_messages_are_listed_and_a_flood_is_cut(make):
     refused = [RefusedResult(hospital="hilltop", reason="Stale", message=f"message {n}") for n in range(60)]
     rounds = [make.round(1, {}, refused=refused)]

@@ -34,6 +34,20 @@ def curve(report: Report, metric: str, averaged: Sequence[str]) -> Curve:
     )
 
 
+def frame(curve: Curve, levels: Sequence[float]) -> tuple[float, float]:
+    """The lowest and highest value to show, with a margin: all `levels`, and the curves but for their beginning.
+
+    An initial model is often so much worse than the first trained one that all the rest would look flat beside it.
+    """
+    begin = max(curve.mean) // 20 + 1
+    means = [spread for position, spread in curve.mean.items() if position >= begin] or list(curve.mean.values())
+    lines = [value for course in curve.hospitals.values() for position, value in course.items() if position >= begin]
+    edges = [spread.mean + sign * (spread.deviation or 0.0) for spread in means for sign in (-1, 1)]
+    values = [*levels, *lines, *edges]
+    margin = 0.06 * (max(values) - min(values)) or 0.05 * abs(max(values)) or 0.05
+    return min(values) - margin, max(values) + margin
+
+
 _Path = Mapping[int, Mapping[str, float]]
 """One seed: by position, the values of the hospitals that reported."""
 

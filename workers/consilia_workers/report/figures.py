@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from consilia_workers.report import wording
 from consilia_workers.report.comparison import Comparison, Row, Way
-from consilia_workers.report.curves import Curve
+from consilia_workers.report.curves import Curve, frame
 from consilia_workers.report.svg import (
     AGGREGATE,
     ALONE,
@@ -40,15 +40,16 @@ _CHARACTER = 7.0
 def convergence(curve: Curve, comparison: Comparison, *, key: str, width: int, kind: str) -> str:
     """A metric over the rounds, with what training alone and pooled reached as horizontal lines."""
     with drawing():
-        figure, axes = _canvas(width, 320 if width == WIDE else 240, left=46)
+        figure, axes = _canvas(width, 320 if width == WIDE else 240, left=60)
         for values in curve.hospitals.values():
             axes.plot(list(values), list(values.values()), color=FEDERATED, alpha=0.28, linewidth=1)
-        for way in ("alone", "pooled"):
-            if level := comparison.mean.of(way):
-                axes.axhline(level.mean, color=_COLOUR[way], linewidth=1.8, dashes=_DASHES[way])
+        levels = {way: level for way in _DASHES if (level := comparison.mean.of(way))}
+        for way, level in levels.items():
+            axes.axhline(level.mean, color=_COLOUR[way], linewidth=1.8, dashes=_DASHES[way])
         _mean_line(axes, curve)
         axes.set_xlabel("rounds completed")
         axes.set_xlim(0, max(1, *curve.mean))
+        axes.set_ylim(frame(curve, [level.mean for level in levels.values()]))
         _whole_numbers(axes)
         return as_svg(figure, key=key, label=_told(curve, comparison), kind=kind)
 

@@ -23,12 +23,12 @@ def notes(report: Report, comparisons: Sequence[Comparison], curves: Sequence[Cu
 def _protection(report: Report) -> Iterator[str]:
     if not report.spec.get("privacy"):
         yield (
-            "The updates were not protected by differential privacy: the job has no `privacy` section. What a model "
+            "The updates were not protected by differential privacy: the job sets no `privacy`. What a model "
             "has learned may reveal something about single patients to whoever holds the model or an update."
         )
     if (report.spec.get("secureAggregation") or {}).get("mode", "None") == "None":
         yield (
-            "The aggregator saw each hospital's update by itself: the job has no `secureAggregation` section. "
+            "The aggregator saw each hospital's update by itself: `secureAggregation` is off. "
             "Updates were signed by the hospitals, but not hidden from the hub."
         )
 

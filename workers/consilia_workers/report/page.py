@@ -57,7 +57,7 @@ def render(report: Report) -> str:
     return _template().render(
         report=report,
         outcome=_outcome(report),
-        summary=summary(report, comparisons[0]) if comparisons else [],
+        summary=summary(report, comparisons),
         sections=_sections(comparisons, curves),
         steps=_steps(curves, costs),
         timing=costs,

@@ -21,11 +21,11 @@ _NAMED = 5
 """Up to so many hospitals are called by their names."""
 
 
-def summary(report: Report, comparison: Comparison) -> list[str]:
+def summary(report: Report, comparisons: Sequence[Comparison]) -> list[str]:
     """What was trained and by whom, what came out, what it means for a hospital: a paragraph each."""
     paragraphs = [_what_was_done(report), failure(report)]
-    if comparison.mean.federated:
-        paragraphs += [_result(report, comparison), *_meaning(comparison)]
+    if comparisons and comparisons[0].mean.federated:
+        paragraphs += [_result(report, comparisons[0]), _others(comparisons[1:]), _meaning(comparisons[0])]
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -89,15 +89,21 @@ def _verdict(figure: Spread) -> str:
     if size == "0.000":
         return "the same to three decimals"
     within = figure.deviation is not None and abs(figure.mean) <= figure.deviation
-    doubt = ", no more than the spread between seeds" if within else ""
+    doubt = " (within the spread between seeds)" if within else ""
     return f"{'better' if figure.mean > 0 else 'worse'} by {size}{doubt}"
 
 
-def _meaning(comparison: Comparison) -> list[str]:
+def _others(comparisons: Sequence[Comparison]) -> str:
+    """Whether the other metrics agree: the first one must not hide them."""
+    parts = [f"by {metric(c.metric)} it is {_verdict(c.mean.gain)}" for c in comparisons if c.mean.gain]
+    return capital(f"{listed(parts)}, against training alone.") if parts else ""
+
+
+def _meaning(comparison: Comparison) -> str:
     """Who gains and who loses by taking part."""
     gains = [(row, row.gain) for row in comparison.rows if row.gain]
     if not gains:
-        return []
+        return ""
     winners = [row for row, gain in gains if gain.mean > 0]
     losers = [row for row, gain in gains if gain.mean < 0]
     ordered = sorted(gains, key=lambda pair: pair[1].mean)
@@ -106,7 +112,7 @@ def _meaning(comparison: Comparison) -> list[str]:
     text = f"For a hospital that means: taking part gave a better model than training alone at {where}"
     if winners:
         text += f", most of all at {printable(ordered[-1][0].name)} ({difference(ordered[-1][1])})"
-    return [f"{text}. {_losers(losers)}".strip()]
+    return f"{text}. {_losers(losers)}".strip()
 
 
 def _losers(losers: Sequence[Row]) -> str:
