@@ -15,7 +15,7 @@ ANY = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 def combined(combiner, rows, cuts=()):
-    cohort = Cohort(hospitals=tuple("abcdefghijklmnop"[: len(rows)]), samples=(1,) * len(rows))
+    cohort = Cohort(hospitals=tuple(f"{k:02}" for k in range(len(rows))), samples=(1,) * len(rows))
     pieces = [np.split(row, cuts) for row in rows]
     combiner.examine(cohort, (list(block) for block in zip(*pieces, strict=True)))
     return combiner.combine(cohort, list(rows))
@@ -45,6 +45,11 @@ def test_the_scores_are_those_of_the_paper():
 )
 def test_the_best_scores_are_kept_and_ties_go_by_name(combiner, expected):
     assert combined(combiner, np.float32([[0], [1], [3], [4], [10]])).tolist() == [expected]
+
+
+def test_ties_go_by_name_among_many_hospitals_too():
+    """Half of them at 1, half at 0: all score alike, and numpy sorts arrays of this length in another way."""
+    assert combined(MultiKrum(1, 20), np.float32([[1]] * 20 + [[0]] * 20)).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,6 @@ def test_the_median_is_the_value_in_the_middle(values, expected):
         ("0.25", [-1e9, 10.0, 20.0, 1e9], 15.0),
         ("0.3", [5.0, 1.0, 2.0, 9.0, 4.0, 6.0], 4.25),  # floor(1.8) = 1 of each side: (2 + 4 + 5 + 6) / 4
         ("0.4", [9.0, 1.0, 5.0, 7.0, 3.0], 5.0),
-        ("0", [0.0, 3.0, 9.0], 4.0),
         ("0.29", [0.0] * 71 + [1e9] * 29, 0.0),  # in binary, 0.29 · 100 is a little less than 29
     ],
 )
@@ -61,7 +60,7 @@ def test_the_trimmed_mean_leaves_out_its_share_of_each_side(trim, values, expect
     assert combined(TrimmedMean(Fraction(trim)), np.float32(values)[:, None]).tolist() == [expected]
 
 
-@pytest.mark.parametrize(("trim", "fewest"), [("0", 1), ("0.1", 10), ("0.2", 5), ("0.3", 4), ("0.4", 3), ("0.49", 3)])
+@pytest.mark.parametrize(("trim", "fewest"), [("0.1", 10), ("0.2", 5), ("0.3", 4), ("0.4", 3), ("0.49", 3)])
 def test_a_trimmed_mean_asks_for_enough_updates_to_trim_any(trim, fewest):
     assert TrimmedMean(Fraction(trim)).minimum_updates == fewest
 

@@ -21,13 +21,13 @@ class TrimmedMean:
     """
 
     def __init__(self, trim_fraction: Fraction) -> None:
-        """`trim_fraction` is β, at least 0 and below 1/2; a fraction, as 0.29 · 100 in floats would trim 28."""
+        """`trim_fraction` is β, above 0 and below 1/2; a fraction, as 0.29 · 100 in floats would trim 28."""
         self.trim_fraction = trim_fraction
 
     @property
     def minimum_updates(self) -> int:
         """The fewest from which β trims anything; below it this would be a plain mean, open to anyone."""
-        return ceil(1 / self.trim_fraction) if self.trim_fraction else 1
+        return ceil(1 / self.trim_fraction)
 
     def examine(self, cohort: Cohort, blocks: Iterable[Sequence[Block]]) -> None:
         """Nothing to see beforehand."""
