@@ -6,10 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from consilia.api.crd import DEFINITIONS, Definition, custom_resource_definition
 from consilia.api.reference import reference_page
+from consilia.manifest.yaml_document import write_document
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = {"federatedjob": "examples/breast-cancer.yaml"}
@@ -17,8 +16,9 @@ EXAMPLES = {"federatedjob": "examples/breast-cancer.yaml"}
 
 def crd_text(definition: Definition) -> str:
     """One file of crds/."""
-    body = yaml.safe_dump(custom_resource_definition(definition), sort_keys=False, width=120, allow_unicode=True)
-    return f"# Generated from consilia/api by `make generate`.\n{body}"
+    return (
+        f"# Generated from consilia/api by `make generate`.\n{write_document(custom_resource_definition(definition))}"
+    )
 
 
 def page_text(definition: Definition) -> str:
@@ -37,9 +37,9 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
 """Each generated file, from the repository's root, and what makes its text. Add yours here."""
 
 
-def differing() -> list[str]:
-    """The files that are not what the code says."""
-    return [path for path, text in GENERATED if not (ROOT / path).is_file() or (ROOT / path).read_text() != text()]
+def differing(root: Path) -> list[str]:
+    """The files below `root` that are missing or not what the code says."""
+    return [path for path, text in GENERATED if not (root / path).is_file() or (root / path).read_text() != text()]
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a file differs")
     check = parser.parse_args().check
-    stale = differing()
+    stale = differing(ROOT)
     for path in stale:
         if check:
             print(f"{path} differs from the code it is made from: run `make generate`", file=sys.stderr)

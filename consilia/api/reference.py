@@ -85,7 +85,7 @@ def _type(schema: Schema) -> str:
 def _default(schema: Schema) -> str:
     if "default" not in schema:
         return ""
-    return "its fields' defaults" if schema["default"] == {} else f"`{_text(schema['default'], quoted=True)}`"
+    return "its fields' defaults" if schema["type"] == "object" else f"`{_text(schema['default'], quoted=True)}`"
 
 
 def _text(value: object, *, quoted: bool = False) -> str:

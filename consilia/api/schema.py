@@ -68,8 +68,7 @@ def _node(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     if flat["type"] == "integer":
         result["format"] = "int32" if flat.get("maximum", _INT32_AT_MOST + 1) <= _INT32_AT_MOST else "int64"
     if flat.get("default") is not None:
-        # An object's own defaults follow from those of its fields: {} lets the API server fill them in.
-        result["default"] = {} if flat["type"] == "object" else flat["default"]
+        result["default"] = _without_nulls(flat["default"])
     return {key: result[key] for key in _ORDER if key in result}
 
 
@@ -83,6 +82,13 @@ def _flat(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         target = definitions[cast("str", flat.pop("$ref")).rpartition("/")[2]]
         flat = {**_flat(target, definitions), **flat}
     return flat
+
+
+def _without_nulls(value: object) -> object:
+    """A default in full: the API server checks the rules on it before it fills in the defaults of its fields."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
 
 
 def child(schema: Schema, key: str | int) -> Schema | None:

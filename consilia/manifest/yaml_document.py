@@ -112,6 +112,18 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that kubectl would read as another type; PyYAML alone would write 1e-5 as it is."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+
+def write_document(value: object) -> str:
+    """YAML of what JSON can carry, read back the same by `read_documents` and by kubectl."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return text
+
+
 @dataclass(slots=True)
 class _Builder:
     """Turns nodes into plain values and keeps where each stood."""
