@@ -56,12 +56,12 @@ class SqliteLog:
         if not name:
             raise LogError("A producer needs a name.", remedy="Give it one.")
         with self._database.writing() as connection:
-            identifier, epoch = connection.execute(
-                "INSERT INTO producer (name, epoch) VALUES (?, 1) "
-                "ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING id, epoch",
+            connection.execute(
+                "INSERT INTO producer (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1",
                 (name,),
-            ).fetchone()
-        self._producers.append(SqliteProducer(self._database, self._segments, (identifier, epoch)))
+            )
+            identity = connection.execute("SELECT id, epoch FROM producer WHERE name = ?", (name,)).fetchone()
+        self._producers.append(SqliteProducer(self._database, self._segments, identity))
         return self._producers[-1]
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:

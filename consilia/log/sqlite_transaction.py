@@ -174,7 +174,8 @@ def write(database: Database, producer: tuple[int, int], transaction: SqliteTran
         for topic, entries in transaction.entries.items():
             write_records(connection, topic, entries)
         connection.executemany(
-            "INSERT INTO committed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
+            "INSERT INTO committed VALUES (?, ?, ?) "
+            "ON CONFLICT (consumer, topic) DO UPDATE SET offset = excluded.offset",
             ((group, topic, offset) for (group, topic), offset in transaction.offsets.items()),
         )
         for topic, before in transaction.trims.items():
@@ -211,7 +212,7 @@ def compact(connection: sqlite3.Connection, topic: str, newest: Iterable[tuple[i
         if key is None:
             raise LogError(f"A record without a key for the compacted topic {topic}.", remedy="Give it a key.")
         connection.execute(
-            "INSERT INTO newest VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
+            "INSERT INTO newest VALUES (?, ?, ?) ON CONFLICT (topic, key) DO UPDATE SET offset = excluded.offset",
             (identifier, key, offset),
         )
 
@@ -227,4 +228,7 @@ def trim_topic(connection: sqlite3.Connection, topic: str, before: int) -> None:
 
 def take_unused_segments(connection: sqlite3.Connection) -> list[str]:
     """Forget the segments that no record needs any more; their files may be deleted once this is committed."""
-    return [name for (name,) in connection.execute("DELETE FROM segment WHERE records = 0 RETURNING name")]
+    unused = [name for (name,) in connection.execute("SELECT name FROM segment WHERE records = 0")]
+    if unused:
+        connection.execute("DELETE FROM segment WHERE records = 0")
+    return unused

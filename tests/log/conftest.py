@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+import time
 import uuid
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,18 @@ def act(log_url):
             return process
 
         yield start
+
+
+@pytest.fixture
+def soon():
+    """Runs a check until it passes: another connection may see a commit a little later than the one that made it."""
+
+    def check_until_it_passes(check, seconds=10):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(AssertionError):
+                return check()
+            time.sleep(0.01)
+        return check()
+
+    return check_until_it_passes

@@ -1,5 +1,6 @@
 """Files beside the database: every one that a record needs is there, and no other stays."""
 
+import os
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -51,6 +52,33 @@ def test_small_values_need_no_file(producer, segments, directory):
 def test_a_transaction_needs_one_file_for_all_its_large_values(producer, segments):
     append(producer, "topic", LARGE, LARGE, bytes(200_000))
     assert [path.stat().st_size for path in segments()] == [2 * CHUNK_BYTES + 200_000]
+
+
+def test_many_small_values_go_to_a_file_instead_of_memory(producer, segments):
+    append(producer, "topic", *[bytes(100_000)] * 200)
+    (segment,) = segments()
+    assert 200 * 100_000 - (8 << 20) <= segment.stat().st_size < 200 * 100_000
+
+
+def test_segments_are_on_the_disk_before_the_commit_that_refers_to_them(producer, segments, tmp_path):
+    calls, path, before = [], tmp_path / "payload", sys.getprofile()
+    path.write_bytes(LARGE)
+
+    def note(frame, event, function):
+        if event == "c_call" and function is os.fsync:
+            calls.append(str(Path(f"/proc/self/fd/{frame.f_locals['descriptor']}").readlink()))
+        elif event == "c_call" and function.__name__ == "execute":
+            calls.append("database")
+
+    sys.setprofile(note)
+    try:
+        with producer.transaction() as transaction:
+            transaction.append("topic", LARGE)
+            transaction.append_file("topic", path)
+    finally:
+        sys.setprofile(before)
+    first, last = segments()
+    assert set(calls[: calls.index("database")]) == {str(p) for p in (first, last, first.parent, first.parent.parent)}
 
 
 def test_a_file_on_the_same_disk_is_linked(producer, segments, tmp_path):
