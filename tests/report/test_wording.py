@@ -2,7 +2,7 @@ import pytest
 
 from consilia_workers.report import wording
 from consilia_workers.report.comparison import Spread
-from consilia_workers.report.wording import MINUS
+from consilia_workers.report.wording import MINUS, NO_BREAK
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_difference_shows_its_sign_unless_it_is_nought(value, text):
 
 @pytest.mark.parametrize(
     ("spread", "text"),
-    [(None, "—"), (Spread(0.5, None, 1), "0.500"), (Spread(0.5, 0.0125, 5), "0.500 ± 0.013")],
+    [(None, "—"), (Spread(0.5, None, 1), "0.500"), (Spread(0.5, 0.0125, 5), f"0.500{NO_BREAK}±{NO_BREAK}0.013")],
 )
 def test_a_spread_is_mean_and_deviation_or_a_dash(spread, text):
     assert wording.spread(spread) == text

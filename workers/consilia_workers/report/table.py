@@ -11,7 +11,17 @@ from consilia_workers.report.comparison import Comparison, Row, compare, succeed
 from consilia_workers.report.results import Report
 from consilia_workers.report.summary import failure
 from consilia_workers.report.timing import timing
-from consilia_workers.report.wording import MINUS, counted, difference, duration, metric, printable, size, spread
+from consilia_workers.report.wording import (
+    MINUS,
+    NO_BREAK,
+    counted,
+    difference,
+    duration,
+    metric,
+    printable,
+    size,
+    spread,
+)
 
 _ASCII = str.maketrans({"±": "+-", "—": "-", MINUS: "-", "\N{REPLACEMENT CHARACTER}": "?"})
 
@@ -92,6 +102,7 @@ class _Paper:
         return [Text(self._shown(cell)) for cell in (name, *figures)]
 
     def _shown(self, text: str) -> str:
+        text = text.replace(NO_BREAK, " ")
         if not self._console.options.ascii_only:
             return text
         return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")

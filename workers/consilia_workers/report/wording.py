@@ -6,6 +6,7 @@ from consilia_workers.report.comparison import Spread
 
 ABSENT = "—"
 MINUS = "\N{MINUS SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _METRICS: Mapping[str, str] = {
     "auc": "AUC",
@@ -45,7 +46,7 @@ def signed(value: float) -> str:
 
 
 def spread(figure: Spread | None) -> str:
-    """Mean ± standard deviation, or a dash."""
+    """Mean ± standard deviation, not to be broken over two lines; or a dash."""
     if figure is None:
         return ABSENT
     return number(figure.mean) + _deviation(figure)
@@ -59,7 +60,7 @@ def difference(figure: Spread | None) -> str:
 
 
 def _deviation(figure: Spread) -> str:
-    return "" if figure.deviation is None else f" ± {number(figure.deviation)}"
+    return "" if figure.deviation is None else f"{NO_BREAK}±{NO_BREAK}{number(figure.deviation)}"
 
 
 def duration(seconds: float) -> str:
