@@ -1,6 +1,7 @@
 """The scalar types of the resources: strings with patterns, decimals as strings, lists that are sets or maps."""
 
 import math
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +26,9 @@ _ENTRYPOINT_PATTERN = (
 _IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
 _METRIC_PATTERN = r"^[a-z][a-z0-9_]*$"
 _QUANTITY_PATTERN = r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
-_TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$"
+_DAY = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME_PATTERN = rf"^{_DAY}T{_CLOCK}:[0-5][0-9](\.[0-9]{{1,9}})?(Z|[-+]{_CLOCK})$"
 
 PATTERN_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -122,13 +125,22 @@ Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN, max_length=71)]
 Quantity = Annotated[str, Field(pattern=_QUANTITY_PATTERN, max_length=32)]
 """A Kubernetes quantity of bytes, such as 10Gi."""
 
+
+def on_the_calendar(value: str) -> str:
+    """The time itself, if its month has that day."""
+    there = Rule(
+        cel="",
+        holds=lambda text: int(text[8:10]) <= monthrange(int(text[:4]), int(text[5:7]))[1],
+        message="must be a day that there is",
+        remedy="correct the day",
+    )
+    return obey((there,), value)
+
+
 Timestamp = Annotated[
     str,
-    Field(
-        pattern=_TIME_PATTERN,
-        max_length=64,
-        json_schema_extra={"format": "date-time"},
-    ),
+    Field(pattern=_TIME_PATTERN, max_length=64, json_schema_extra={"format": "date-time"}),
+    AfterValidator(on_the_calendar),
 ]
 """An RFC 3339 time, such as 2026-01-31T08:00:00Z."""
 

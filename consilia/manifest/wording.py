@@ -73,7 +73,8 @@ def _text_wanted(path: Path, schema: Schema, place: Place) -> Wording:
 
 def _literal(error: ErrorDetails) -> Wording:
     values = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-    return f"must be one of {', '.join(values)}", closest(str(error["input"]), values, "Write one of")
+    written = error["input"] if isinstance(error["input"], str) else ""
+    return f"must be one of {', '.join(values)}", closest(written, values, "Write one of")
 
 
 def _pattern(pattern: str) -> Wording:

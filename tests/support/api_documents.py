@@ -122,12 +122,28 @@ def _objects(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
 
 def without_broken_rules(model: type[ApiObject], value: dict[str, Any]) -> dict[str, Any] | None:
     """The object with optional fields dropped, from the last on, until all rules hold; None when nothing helps."""
-    value = dict(value)
-    for key in [*reversed(value), None]:
+    kept = _repaired(model, value)
+    for key in [*reversed(kept), None]:
         try:
-            model.model_validate(value)
+            model.model_validate(kept)
         except ValidationError:
-            value.pop(key, None)
+            kept.pop(key, None)
         else:
-            return value
+            return kept
     return None
+
+
+def _repaired(model: type[ApiObject], value: dict[str, Any]) -> dict[str, Any]:
+    """The same with its objects repaired first."""
+    kept = dict(value)
+    for name, field in model.model_fields.items():
+        inner, key = _object_in(field.annotation), field.alias or name
+        if inner and isinstance(kept.get(key), dict):
+            kept[key] = without_broken_rules(inner, kept[key])
+    return {key: item for key, item in kept.items() if item is not None}
+
+
+def _object_in(annotation: Any) -> type[ApiObject] | None:
+    """The type of an object, optional or not."""
+    options = [annotation, *getattr(annotation, "__args__", ())]
+    return next((option for option in options if isinstance(option, type) and issubclass(option, ApiObject)), None)
