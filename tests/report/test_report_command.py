@@ -44,6 +44,7 @@ def test_open_shows_the_page_in_the_browser(folder, tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
     browser.chmod(0o755)
-    command = [sys.executable, "-c", "from consilia_workers.cli.app import main; main()", "report", str(folder), "--open"]
+    script = "from consilia_workers.cli.app import main; main()"
+    command = [sys.executable, "-c", script, "report", str(folder), "--open"]
     subprocess.run(command, env=os.environ | {"BROWSER": f"{browser} %s"}, check=True, capture_output=True)
     assert (tmp_path / "opened").read_text().strip() == (folder / "report.html").as_uri()
