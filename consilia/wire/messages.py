@@ -62,7 +62,7 @@ class Left(Message):
 
     type: Literal["Left"] = "Left"
     hospital: Name
-    reason: Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused", "Stopped"]
+    reason: Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
 
 
 class Update(Message):

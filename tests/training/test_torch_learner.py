@@ -101,7 +101,7 @@ def test_buffers_travel_and_integer_counters_stay():
 
 
 def test_local_steps_count_steps_across_epochs():
-    """30 + 1 records in batches of 8 are four steps an epoch; nine steps are two epochs and one more."""
+    """34 + 1 records in batches of 8 are five steps an epoch; nine steps are most of two epochs."""
     job = training_job(training=training(localSteps=9))
     assert len(list(learner(job)._round_batches(1))) == 9
 

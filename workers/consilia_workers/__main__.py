@@ -21,6 +21,7 @@ from consilia_workers.settings import AggregatorSettings, Settings, TrainerSetti
 from consilia_workers.source import DataSource
 from consilia_workers.trainer import Trainer
 from consilia_workers.trainer import run as run_trainer
+from consilia_workers.uplink import Uplink
 
 EXIT_FAILED = 1
 EXIT_TRY_AGAIN = os.EX_TEMPFAIL
@@ -70,10 +71,14 @@ def trainer(path: Path) -> int:
     if settings.threads:
         limit_threads(settings.threads)
     source = DataSource(hospital=settings.hospital, path=settings.data, parameters=settings.data_parameters)
-    learner = make_learner(job, source)
-    identity = Identity.load(settings.hospital, settings.key)
+    uplink = Uplink(log, job.metadata.name, Identity.load(settings.hospital, settings.key))
+    try:
+        learner = make_learner(job, source)
+    except Exception as error:
+        uplink.leave(error)
+        raise
     outbox = Outbox(settings.state / "outbox")
-    finished = run_trainer(Trainer(job, learner, log, identity, settings.read_roster(), outbox))
+    finished = run_trainer(Trainer(job, learner, log, uplink, settings.read_roster(), outbox))
     return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
 
 

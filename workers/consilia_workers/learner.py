@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from consilia.api import FederatedJob
-
 from consilia.errors import TaskError
 from consilia.wire.layout import Layout
 from consilia_workers.source import DataSource

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Self
 
-from consilia.api import FederatedJob
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from consilia.api import FederatedJob
 from consilia.errors import RunError
 from consilia.wire.identity import Roster, canonical, digest
 

@@ -7,40 +7,28 @@ sends the same bytes again if the update was already made, or trains the round a
 import logging
 from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import Literal
-
-from consilia.api import FederatedJob
 
 from consilia import __version__
-from consilia.errors import (
-    DataError,
-    DivergedError,
-    PermanentError,
-    RecordGoneError,
-    Refusal,
-    RefusedMessage,
-    TaskError,
-)
+from consilia.api import FederatedJob
+from consilia.errors import FencedError, RecordGoneError, Refusal, RefusedMessage, TemporaryError
 from consilia.log import Log, topics
-from consilia.wire.identity import Identity, Roster
+from consilia.wire.identity import Roster
 from consilia.wire.messages import (
     Evaluated,
     EvaluationOpened,
     FromAggregator,
-    FromHospital,
     JobFinished,
     Joined,
-    Left,
     RoundClosed,
     RoundOpened,
     Update,
-    encode,
     from_aggregator,
 )
 from consilia_workers.learner import Learner
 from consilia_workers.model_reader import ModelReader
 from consilia_workers.outbox import Outbox, Sealed
 from consilia_workers.settings import config_digest
+from consilia_workers.uplink import Uplink
 
 logger = logging.getLogger("consilia.trainer")
 
@@ -53,6 +41,8 @@ def run(trainer: "Trainer") -> JobFinished:
 
     Raises:
         PermanentError: this hospital cannot go on; the others have been told that it left.
+        FencedError: another trainer of this hospital has taken over.
+        TemporaryError: the log cannot be reached; start again later.
     """
     try:
         trainer.join()
@@ -64,8 +54,10 @@ def run(trainer: "Trainer") -> JobFinished:
                     trainer.report(event)
                 case JobFinished():
                     return event
-    except PermanentError as error:
-        trainer.leave(error)
+    except (FencedError, TemporaryError):
+        raise
+    except Exception as error:
+        trainer.uplink.leave(error)
         raise
     raise AssertionError("following ends with JobFinished")
 
@@ -74,23 +66,21 @@ class Trainer:
     """What a hospital has at hand in a job."""
 
     def __init__(
-        self, job: FederatedJob, learner: Learner, log: Log, identity: Identity, roster: Roster, outbox: Outbox
+        self, job: FederatedJob, learner: Learner, log: Log, uplink: Uplink, roster: Roster, outbox: Outbox
     ) -> None:
-        """`identity` is the hospital's own; `learner` already has its data."""
-        self._job, self._learner, self._log, self._identity, self._roster = job, learner, log, identity, roster
-        self._name = job.metadata.name
-        self._outbox = outbox
-        self._rounds, self._up = topics.rounds(self._name), topics.up(identity.name, self._name)
-        self._producer = log.producer(topics.trainer(identity.name, self._name))
+        """`learner` already has the hospital's data."""
+        self._job, self._learner, self._log, self._roster = job, learner, log, roster
+        self.uplink, self._outbox = uplink, outbox
+        self._name, self._rounds = job.metadata.name, topics.rounds(job.metadata.name)
         self._models = ModelReader(log, topics.model(self._name), learner.layout)
         self._config, self._roster_digest = config_digest(job), roster.digest()
 
     def join(self) -> None:
         """Say that we are here, and what we have."""
-        self._say(
+        self.uplink.say(
             Joined(
                 job=self._name,
-                hospital=self._identity.name,
+                hospital=self.uplink.hospital,
                 config_digest=self._config,
                 roster_digest=self._roster_digest,
                 samples=self._learner.samples(),
@@ -128,7 +118,7 @@ class Trainer:
 
     def _settle(self, closed: RoundClosed) -> None:
         for refused in closed.refused:
-            if refused.hospital == self._identity.name:
+            if refused.hospital == self.uplink.hospital:
                 logger.warning("our message in round %d was refused: %s", closed.round, refused.message)
         self._outbox.forget(closed.round)
 
@@ -141,7 +131,8 @@ class Trainer:
             logger.info("round %d was over before its model was read", opened.round)
             return
         if not sealed.sent:
-            self._send(sealed)
+            self.uplink.send(sealed.update, sealed.payload)
+            self._outbox.mark_sent(sealed)
 
     def _check(self, opened: RoundOpened) -> None:
         if (opened.config_digest, opened.roster_digest) != (self._config, self._roster_digest):
@@ -161,7 +152,7 @@ class Trainer:
             trained,
             lambda payload: Update(
                 job=self._name,
-                hospital=self._identity.name,
+                hospital=self.uplink.hospital,
                 round=opened.round,
                 base_digest=opened.model.sha256,
                 config_digest=self._config,
@@ -184,44 +175,15 @@ class Trainer:
         image = self._job.spec.task.image
         return image.rpartition("@")[2] if image else None
 
-    def _send(self, sealed: Sealed) -> None:
-        value, headers = encode(sealed.update, self._identity)
-        with self._producer.transaction() as transaction:
-            transaction.append(self._up, value, headers=headers)
-            transaction.append_file(self._up, sealed.payload)
-        self._outbox.mark_sent(sealed)
-
     def report(self, opened: EvaluationOpened) -> None:
         """Send the final model's metrics."""
         model = self._models.read(opened.model, opened.round)
-        self._say(
+        self.uplink.say(
             Evaluated(
                 job=self._name,
-                hospital=self._identity.name,
+                hospital=self.uplink.hospital,
                 round=opened.round,
                 model_digest=opened.model.sha256,
                 metrics=self._learner.evaluate(model),
             )
         )
-
-    def leave(self, error: PermanentError) -> None:
-        """Tell the others that nobody needs to wait. The error's words stay here: they may quote a record."""
-        reason: Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused", "Stopped"]
-        match error:
-            case DivergedError():
-                reason = "Diverged"
-            case DataError():
-                reason = "DataUnavailable"
-            case TaskError():
-                reason = "TaskFailed"
-            case RefusedMessage():
-                reason = "Refused"
-            case _:
-                reason = "Stopped"
-        logger.error("leaving %s: %s", self._name, error)
-        self._say(Left(job=self._name, hospital=self._identity.name, reason=reason))
-
-    def _say(self, message: FromHospital) -> None:
-        value, headers = encode(message, self._identity)
-        with self._producer.transaction() as transaction:
-            transaction.append(self._up, value, headers=headers)

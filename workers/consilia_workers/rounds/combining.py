@@ -69,10 +69,12 @@ class Combining:
             yield self._chunk(index, kept)
 
     def _all_blocks(self) -> Iterator[list[Block]]:
+        """Buffers are left out: running variances would outweigh all parameters in a distance between updates."""
         for index, spans in enumerate(self._layout.spans):
             values = self._values(index)
             for span in spans:
-                yield [span.of(value) for value in values]
+                if span.trainable:
+                    yield [span.of(value) for value in values]
 
     def _values(self, index: int) -> list[memoryview]:
         return [update.chunk(self._log, index) for update in self._updates]

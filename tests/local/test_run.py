@@ -1,0 +1,203 @@
+"""`consilia run` as a person or a script uses it: to the end, interrupted, resumed, and given rubbish."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).parents[2]
+
+
+def job_file(folder: Path, *, rounds: int = 3, names: tuple[str, ...] = ("a", "bb"), **parameters: object) -> Path:
+    job = {
+        "apiVersion": "consilia.dev/v1alpha1",
+        "kind": "FederatedJob",
+        "metadata": {"name": "drift"},
+        "spec": {
+            "task": {"entrypoint": "drifting:Drifting", "parameters": parameters},
+            "dataset": "anything",
+            "hospitals": {"names": list(names), "minReady": 1, "minUpdates": 1},
+            "rounds": {"count": rounds, "deadlineSeconds": 20},
+        },
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from consilia_workers.cli.app import main; main()", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support"), "COLUMNS": "200"}
+
+
+def consilia(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run to the end, with the folder itself as the data."""
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def run_args(file: Path, *more: str) -> list[object]:
+    return ["run", file, "--data", file.parent, "--no-baselines", *more]
+
+
+def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Run in a session of its own, so that Ctrl-C reaches it and its children as from a terminal."""
+    return subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> Iterator[str]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line
+        if words in line:
+            return
+    pytest.fail(f"{words!r} was never printed")
+
+
+def run_folder(folder: Path) -> Path:
+    return max((folder / "consilia-runs" / "drift").iterdir())
+
+
+def model(folder: Path) -> bytes:
+    return (run_folder(folder) / "seed-0" / "model.safetensors").read_bytes()
+
+
+def test_a_run_prints_its_rounds_and_leaves_report_and_model(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    assert "round 1: 2 hospitals" in done.stdout
+    folder = run_folder(tmp_path)
+    assert f"report: {Path('consilia-runs') / 'drift' / folder.name / 'report.html'}" in done.stdout
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert load_file(folder / "seed-0" / "model.safetensors")["weights"].shape == (100,)
+
+
+def test_with_json_every_line_is_an_event(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path), "--json"))
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    opened_and_closed = ["RoundOpened", "RoundClosed"] * 3
+    assert kinds == ["Training", *opened_and_closed, "EvaluationOpened", "JobFinished", "Report"]
+    report = json.loads((tmp_path / events[-1]["report"]).read_text())
+    assert [r["round"] for r in report["seeds"][0]["rounds"]] == [1, 2, 3]
+
+
+def test_several_seeds_are_several_trainings(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path, rounds=1), "--seeds", "2", "--json"))
+    report = json.loads((run_folder(tmp_path) / "report.json").read_text())
+    assert [seed["seed"] for seed in report["seeds"]] == [0, 1], done.stderr
+
+
+def test_after_ctrl_c_nothing_is_left_running_and_resume_comes_to_the_same_model(tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert consilia(undisturbed, *run_args(job_file(undisturbed, rounds=12))).returncode == 0
+    file = job_file(tmp_path, rounds=12, seconds=0.2)
+    process = start(tmp_path, *run_args(file))
+    list(wait_for(process, "round 3:"))
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert "go on with: consilia run" in output
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    resumed = consilia(tmp_path, *run_args(file, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "round 1:" in resumed.stdout
+    assert model(tmp_path) == model(undisturbed)
+
+
+def test_when_the_runner_is_killed_its_processes_end_and_resume_works(tmp_path):
+    file = job_file(tmp_path, rounds=8, seconds=0.2)
+    process = start(tmp_path, *run_args(file))
+    list(wait_for(process, "round 2:"))
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=30)
+    assert len(children) == 4
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert consilia(tmp_path, *run_args(file, "--resume")).returncode == 0
+
+
+def test_two_runners_do_not_share_a_folder(tmp_path):
+    file = job_file(tmp_path, rounds=100, seconds=0.2)
+    process = start(tmp_path, *run_args(file))
+    list(wait_for(process, "round 1:"))
+    second = consilia(tmp_path, *run_args(file, "--resume"))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert second.returncode == 1
+    assert "another process is running in" in second.stderr
+
+
+def test_resume_wants_the_same_job(tmp_path):
+    process = start(tmp_path, *run_args(job_file(tmp_path, rounds=50, seconds=0.2)))
+    list(wait_for(process, "round 1:"))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    refused = consilia(tmp_path, *run_args(job_file(tmp_path, rounds=60), "--resume"))
+    assert refused.returncode == 1
+    assert "was begun with another job file or other options" in refused.stderr
+
+
+def test_with_nothing_to_resume_it_says_so(tmp_path):
+    refused = consilia(tmp_path, *run_args(job_file(tmp_path), "--resume"))
+    assert refused.returncode == 1
+    assert "nothing to resume" in refused.stderr
+
+
+def test_a_hospital_without_data_leaves_and_the_others_go_on(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path, without_data="bb")))
+    assert done.returncode == 0, done.stderr
+    assert "round 3: 1 hospitals" in done.stdout
+    assert "bb left: error: bb has no data. Mount it." in done.stdout
+
+
+def test_a_bug_at_one_hospital_does_not_stop_the_others_and_its_words_stay_at_home(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path, broken="a"), "--json"))
+    assert done.returncode == 0, done.stderr
+    folder = run_folder(tmp_path) / "seed-0"
+    assert "Mustermann" in (folder / "hospitals" / "a" / "output.log").read_text()
+    assert not any(b"Mustermann" in path.read_bytes() for path in (folder / "log").rglob("*") if path.is_file())
+    assert "Mustermann" not in (folder / "aggregator" / "output.log").read_text()
+
+
+def test_when_all_hospitals_fail_the_job_fails_and_says_why(tmp_path):
+    done = consilia(tmp_path, *run_args(job_file(tmp_path, names=("a",), without_data="a")))
+    assert done.returncode == 1
+    assert "a left (DataUnavailable)" in done.stdout
+    assert json.loads((run_folder(tmp_path) / "report.json").read_text())["seeds"][0]["outcome"] == "Failed"
+
+
+def test_a_job_file_with_mistakes_is_refused_with_all_of_them(tmp_path):
+    file = job_file(tmp_path)
+    text = file.read_text().replace("count: 3", "count: 0").replace("minReady", "minRedy")
+    file.write_text(text)
+    refused = consilia(tmp_path, *run_args(file))
+    assert refused.returncode == 2
+    assert "spec.rounds.count" in refused.stderr
+    assert "minRedy" in refused.stderr
+    assert not (tmp_path / "consilia-runs").exists()
+
+
+def test_a_task_that_cannot_be_imported_is_explained(tmp_path):
+    file = job_file(tmp_path)
+    file.write_text(file.read_text().replace("drifting:Drifting", "missing_module:Task"))
+    refused = consilia(tmp_path, *run_args(file))
+    assert refused.returncode == 1
+    assert "no module named missing_module" in refused.stderr
