@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from consilia.api.privacy import Unit
-from consilia.api.resource import ApiObject, Resource, Status
+from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rules import Rule, Transition, unchanged
 from consilia.api.scalars import (
     DecimalString,
@@ -14,14 +14,12 @@ from consilia.api.scalars import (
     ImageDigest,
     Int,
     KeyedList,
-    Name,
     PositiveDecimal,
     Sha256,
     ShortText,
 )
 
 ApprovalMode = Literal["Manual", "Automatic"]
-DatasetConditionType = Literal["Ready", "Exhausted", "Tampered"]
 
 
 class PersistentVolumeClaimSource(ApiObject):
@@ -140,6 +138,10 @@ class DatasetSpec(ApiObject):
 class DatasetStatus(Status):
     """A view of the ledger, which alone decides."""
 
+    conditions: Conditions = Field(
+        default=(),
+        description="`Ready`: it can be used. `Exhausted`: the budget is spent. `Tampered`: the ledger was changed.",
+    )
     fingerprint: Sha256 | None = Field(
         default=None, description="What the ledger knows the data by, whatever its name."
     )
@@ -159,8 +161,3 @@ class Dataset(Resource):
     status: DatasetStatus | None = Field(
         default=None, description="A view of the ledger; written by the hospital's operator."
     )
-
-
-def dataset_key(dataset: Dataset) -> tuple[Name | None, Name]:
-    """The hospital (the namespace) and the logical name: what a Dataset is found by."""
-    return dataset.metadata.namespace, dataset.metadata.name

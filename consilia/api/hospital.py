@@ -5,11 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from consilia.api.privacy import Unit
-from consilia.api.resource import ApiObject, Resource, Status
+from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rules import Rule
 from consilia.api.scalars import Bool, Int, KeyedList, Name, ShortText, Timestamp
-
-HospitalConditionType = Literal["Joined", "Available"]
 
 PublicKeyText = Annotated[
     str,
@@ -58,6 +56,10 @@ class HospitalGpu(ApiObject):
 class HospitalStatus(Status):
     """What is known of the hospital."""
 
+    conditions: Conditions = Field(
+        default=(),
+        description="`Joined`: it showed its key. `Available`: it was heard of lately.",
+    )
     last_heartbeat: Timestamp | None = Field(default=None, description="When it was last heard of.")
     operator_version: ShortText | None = Field(default=None, description="The version of Consilia that it runs.")
     datasets: Annotated[tuple[HospitalDataset, ...], Field(max_length=256), KeyedList(("name",))] = Field(

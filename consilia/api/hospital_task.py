@@ -7,7 +7,7 @@ from pydantic import Field
 from consilia.api.aggregation import CompressionSpec, PersonalizationSpec
 from consilia.api.infrastructure import StreamSpec
 from consilia.api.privacy import PrivacySpec, SecureAggregationSpec
-from consilia.api.resource import ApiObject, Resource, Status
+from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rounds import EvaluationSpec, RoundsSpec
 from consilia.api.rules import Transition, unchanged
 from consilia.api.scalars import Bool, DecimalString, Int, Message, Name, Sha256, ShortText
@@ -15,7 +15,6 @@ from consilia.api.task_spec import TaskSpec
 from consilia.api.training import TrainingSpec
 
 Decision = Literal["Undecided", "Approved", "Denied"]
-HospitalTaskConditionType = Literal["Approved", "Admitted", "Training", "Done", "Denied"]
 
 
 class JobReference(ApiObject):
@@ -87,6 +86,10 @@ class HospitalTaskSpec(ApiObject):
 class HospitalTaskStatus(Status):
     """What came of the offer."""
 
+    conditions: Conditions = Field(
+        default=(),
+        description="`Approved`, `Admitted` (budget reserved), `Training`, then `Done`; or `Denied`.",
+    )
     round: Int | None = Field(default=None, ge=0, description="The last round that an update was sent for.")
     attempts: Int | None = Field(
         default=None, ge=0, description="How many trainings were begun, crashed ones included."

@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from consilia.api.resource import ApiObject, Status, Value
+from consilia.api.resource import ApiObject, Conditions, Status, Value
 from consilia.api.scalars import DecimalString, Int, KeyedList, Message, Name, Sha256, ShortText, Timestamp
 from consilia.api.task_spec import HOSPITALS_AT_MOST
 
-JobConditionType = Literal["Accepted", "TransportReady", "QuorumMet", "Running", "Suspended", "Succeeded", "Failed"]
 HospitalState = Literal[
     "Offered", "Denied", "Ready", "Training", "Sent", "Late", "Offline", "Dropped", "Exhausted", "Done"
 ]
@@ -51,6 +50,11 @@ class ModelReference(ApiObject):
 class FederatedJobStatus(Status):
     """Where the job stands."""
 
+    conditions: Conditions = Field(
+        default=(),
+        description="`Accepted`, `TransportReady`, `QuorumMet`, `Running`, `Suspended`, and then `Succeeded` or `Failed`, "
+        "which are final.",
+    )
     start_time: Timestamp | None = Field(default=None, description="When the first round opened.")
     completion_time: Timestamp | None = Field(default=None, description="When the job ended.")
     round: Int | None = Field(default=None, ge=0, description="The open round, or the last one.")

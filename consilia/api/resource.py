@@ -1,6 +1,6 @@
 """What all objects of the API and all four resources have in common."""
 
-from collections.abc import Iterable
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from consilia.api.rules import VALIDATIONS, Rule, Transition, obey
-from consilia.api.scalars import Int, KeyedList, LabelValue, Message, Name, ShortText, Timestamp
+from consilia.api.scalars import NAME_PATTERN, Int, KeyedList, LabelValue, Message, Name, ShortText, Timestamp
 
 GROUP = "consilia.dev"
 VERSION = "v1alpha1"
@@ -64,8 +64,10 @@ class Metadata(ApiObject):
 
 
 NAME_RULE = Rule(
-    cel="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-    holds=lambda resource: len(resource.metadata.name) <= 63 and "." not in resource.metadata.name,
+    cel=f"self.metadata.name.size() <= 63 && self.metadata.name.matches('{NAME_PATTERN}')",
+    holds=lambda resource: (
+        len(resource.metadata.name) <= 63 and re.search(NAME_PATTERN, resource.metadata.name) is not None
+    ),
     message="metadata.name must be an RFC 1123 label of at most 63 characters, for it becomes part of topic names",
     remedy="use lower-case letters, digits and hyphens",
 )
@@ -114,8 +116,3 @@ class Value(ApiObject):
 
     name: ShortText = Field(description="What was measured.")
     value: ShortText = Field(description="The figure, as a decimal number in text.")
-
-
-def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | None:
-    """The condition of one type, if it is there."""
-    return next((condition for condition in conditions if condition.type == type_), None)

@@ -150,24 +150,29 @@ Message = Annotated[str, Field(max_length=1024)]
 
 
 def json_values(value: dict[str, Any]) -> dict[str, Any]:
-    """The object itself, if it is made of what JSON can carry, without null."""
+    """The object itself, if it is made of what every JSON reader takes for the same (RFC 8785), without null."""
     broken = Rule(
         cel="",
         holds=_is_json,
-        message="must hold text, numbers, true, false, lists and objects only",
-        remedy="leave out empty fields, and write .nan and .inf as text",
+        message="must hold text, numbers below 2^53, true, false, lists and objects only",
+        remedy="leave out empty fields, and write .nan, .inf and larger whole numbers as text",
     )
     return obey((broken,), value)
 
 
 def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(_is_json(item) for item in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str | bool | int)
+    match value:
+        case Mapping():
+            return all(isinstance(key, str) and _is_json(key) and _is_json(item) for key, item in value.items())
+        case list() | tuple():
+            return all(_is_json(item) for item in value)
+        case float():
+            return math.isfinite(value)
+        case int():
+            return abs(value) < 2**53
+        case str():
+            return not any("\ud800" <= character <= "\udfff" for character in value)
+    return False
 
 
 JsonObject = Annotated[

@@ -1,5 +1,7 @@
 import pytest
 from api_documents import document
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from consilia.errors import ManifestError
 from consilia.manifest import load, problems
@@ -187,7 +189,7 @@ def test_parameters_take_any_json_but_nothing_else(only_problem, write):
         "day": "2026-01-31",
         "deep": {"a": [1, "x"]},
     }
-    for bad in (".nan", "-.inf", "null", "[null]"):
+    for bad in (".nan", "-.inf", "null", "[null]", "9007199254740992", '"\\ud800"', '{"\\ud800": 1}'):
         problem = only_problem(text.replace("width: 8", f"width: {bad}"))
         assert (problem.line, problem.path) == (5, "spec.task.parameters")
 
@@ -234,6 +236,15 @@ def test_a_file_that_is_not_there_or_a_folder_is_a_problem_like_any_other(tmp_pa
     for path in (tmp_path, tmp_path / "none.yaml"):
         (problem,) = problems(path)
         assert problem.rule.startswith("cannot be read")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, len(JOB)), noise=st.text(max_size=8) | st.sampled_from(list("{}[]:#&*!|>'\"%@`\t")))
+def test_no_text_whatever_brings_the_reader_down(write, cut, noise):
+    for text in (JOB[:cut] + noise + JOB[cut:], JOB[:cut] + noise, noise):
+        for problem in problems(write(text.encode("utf-8", "surrogatepass"))):
+            assert problem.rule
+            assert problem.remedy
 
 
 def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(write):
