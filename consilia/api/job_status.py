@@ -52,8 +52,8 @@ class FederatedJobStatus(Status):
 
     conditions: Conditions = Field(
         default=(),
-        description="`Accepted`, `TransportReady`, `QuorumMet`, `Running`, `Suspended`, and then `Succeeded` or `Failed`, "
-        "which are final.",
+        description="`Accepted`, `TransportReady`, `QuorumMet`, `Running`, `Suspended`; then `Succeeded` "
+        "or `Failed`, which are final.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first round opened.")
     completion_time: Timestamp | None = Field(default=None, description="When the job ended.")
