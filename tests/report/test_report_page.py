@@ -162,6 +162,13 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(make):
     assert all(" ".join(printable(name).split()) in page.words for name in HOSTILE)
 
 
+def test_a_figure_shows_a_name_as_it_is_even_one_that_looks_like_a_formula(make):
+    names = ["$x^2$", "a & <b>"]
+    figures = svgs(render(make.report([make.seed(1, names)], names)))
+    labels = {text for figure in figures for text in figure.itertext()}
+    assert set(names) <= labels
+
+
 def test_a_hostile_reason_for_failing_is_shown_as_text(make):
     seed = make.failed_seed(1, rounds=0).model_copy(update={"reason": HOSTILE[0], "message": HOSTILE[1]})
     page = assert_self_contained(render(make.report([seed])))
