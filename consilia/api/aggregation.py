@@ -64,7 +64,7 @@ class AggregationSpec(ApiObject):
         default=1,
         ge=1,
         le=HOSPITALS_AT_MOST,
-        description="How many updates MultiKrum averages (m); for MultiKrum only.",
+        description="How many updates MultiKrum averages (m); for MultiKrum, which needs it.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -119,10 +119,10 @@ class AggregationSpec(ApiObject):
             field="byzantineHospitals",
         ),
         Rule(
-            cel="self.strategy == 'MultiKrum' || self.selectedHospitals == 1",
-            holds=lambda spec: spec.strategy == "MultiKrum" or spec.selected_hospitals == 1,
-            message="selectedHospitals has an effect with MultiKrum only",
-            remedy="remove selectedHospitals or set strategy: MultiKrum",
+            cel="(self.strategy == 'MultiKrum') == (self.selectedHospitals > 1)",
+            holds=lambda spec: (spec.strategy == "MultiKrum") == (spec.selected_hospitals > 1),
+            message="MultiKrum needs selectedHospitals of 2 or more, and it has an effect with MultiKrum only",
+            remedy="set how many updates are averaged, or choose another strategy",
             field="selectedHospitals",
         ),
     )

@@ -86,6 +86,13 @@ class FederatedJobSpec(ApiObject):
             field="aggregation",
         ),
         Rule(
+            cel="self.aggregation.strategy != 'Median' || self.hospitals.minUpdates >= 3",
+            holds=lambda spec: spec.aggregation.strategy != "Median" or spec.hospitals.min_updates >= 3,
+            message="the Median of fewer than three updates is their mean: hospitals.minUpdates must be at least 3",
+            remedy="raise hospitals.minUpdates or choose FedAvg",
+            field="hospitals",
+        ),
+        Rule(
             cel="self.aggregation.strategy != 'TrimmedMean'"
             " || double(self.hospitals.minUpdates) * double(self.aggregation.trimFraction) >= 1.0",
             holds=lambda spec: (

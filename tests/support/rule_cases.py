@@ -93,7 +93,12 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("FederatedJob", {"aggregation.strategy": "TrimmedMean"}, "TrimmedMean would trim nothing"),
     ("FederatedJob", {"aggregation.strategy": "Krum"}, "Krum and MultiKrum need byzantineHospitals"),
     ("FederatedJob", {"aggregation.byzantineHospitals": 1}, "Krum and MultiKrum need byzantineHospitals"),
-    ("FederatedJob", {"aggregation.selectedHospitals": 2}, "selectedHospitals has an effect with MultiKrum only"),
+    ("FederatedJob", {"aggregation.selectedHospitals": 2}, "MultiKrum needs selectedHospitals of 2 or more"),
+    (
+        "FederatedJob",
+        {"hospitals": {"names": ["a", "b"], "minReady": 2, "minUpdates": 2}, "aggregation.strategy": "Median"},
+        "the Median of fewer than three updates is their mean",
+    ),
     (
         "FederatedJob",
         {"aggregation": {"strategy": "Krum", "byzantineHospitals": 1}},

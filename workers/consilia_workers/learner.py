@@ -6,7 +6,7 @@ and names it as the job's entry point; the round protocol does not know the diff
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from consilia.api import FederatedJob
 from consilia.errors import TaskError
@@ -22,6 +22,8 @@ class Learner(ABC):
 
     layout: Layout
     """How the model lies in bytes; the same at every party of the job."""
+    lower_is_better: Collection[str] = ("loss",)
+    """Its metrics for which a lower value is a better one."""
 
     def __init__(self, job: FederatedJob, source: DataSource | None) -> None:
         """`source` is None where only the initial model is wanted."""

@@ -18,6 +18,8 @@ class ModelReader:
         """`layout` is what every model of the job must look like."""
         self._log, self._topic, self._layout = log, topic, layout
         self._offset = 0
+        self._last = (-1, 0)
+        """The version read last, and where it began: the final model is trained from and evaluated, so read twice."""
 
     def read(self, payload: Payload, version: int) -> bytearray:
         """The model file that `payload` describes.
@@ -31,10 +33,13 @@ class ModelReader:
             raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
         model, missing = bytearray(payload.size), payload.chunks
         view = memoryview(model)
-        for record in follow(self._log, self._topic, self._offset):
+        start = self._last[1] if version == self._last[0] else self._offset
+        for record in follow(self._log, self._topic, start):
             if record.headers.get(VERSION) == str(version):
                 self._place(record, view)
                 missing -= 1
+                if version != self._last[0]:
+                    self._last = (version, record.offset)
             elif self._newer(record, version):
                 break
             self._offset = record.offset + 1

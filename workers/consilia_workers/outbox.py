@@ -68,10 +68,10 @@ class Outbox:
         self._sent(sealed.update.round).touch()
 
     def forget(self, round_number: int) -> None:
-        """The round is closed: its update is no longer needed."""
-        for path in (self._header(round_number), self._payload(round_number), self._sent(round_number)):
-            path.unlink(missing_ok=True)
-        (self._folder / f"{round_number}.attempt").unlink(missing_ok=True)
+        """The round is closed: neither its update nor what an earlier one left behind is needed any more."""
+        for path in list(self._folder.iterdir()):
+            if path.stem.isdecimal() and int(path.stem) <= round_number:
+                path.unlink()
 
     def _store(self, path: Path, data: bytes) -> None:
         partial = path.with_suffix(".partial")

@@ -66,5 +66,5 @@ class TrainerSettings(Settings):
 
 
 def config_digest(job: FederatedJob) -> str:
-    """Stands for the job's whole spec: a party with another one refuses to take part."""
-    return digest(canonical(job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    """Stands for the job's spec: a party with another one refuses to take part. How the job is run may change."""
+    return digest(canonical(job.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"run_policy"})))

@@ -22,14 +22,14 @@ and is named in the job as `task.entrypoint: "package.module:Readmission"`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from consilia_workers.source import DataSource, Split
-from consilia_workers.training.metrics import BINARY, Metric
+from consilia_workers.training.metrics import BINARY, LOWER_IS_BETTER, Metric
 
 Batch = Any
 """What the dataset's items collate to: a tensor, or a tuple, list or dict of tensors."""
@@ -41,6 +41,8 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, Metric]] = BINARY
     """Metrics by name, each a function of (scores, targets) as numpy arrays; a job picks from them by name.
     `loss` is always there besides: the mean of `loss()` over the split."""
+    lower_is_better: ClassVar[Collection[str]] = LOWER_IS_BETTER
+    """The metrics for which a lower value is a better one."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         """`parameters` is the job's `task.parameters`, unchanged."""

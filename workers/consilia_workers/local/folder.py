@@ -13,6 +13,7 @@ from consilia.api import FederatedJob
 from consilia.errors import RunError
 from consilia.wire.identity import Identity, Roster
 from consilia_workers.local.site import Site
+from consilia_workers.programs import LOWER_IS_BETTER
 from consilia_workers.report.results import SeedResult
 from consilia_workers.settings import AggregatorSettings, TrainerSettings
 
@@ -29,13 +30,13 @@ class RunFolder:
     @classmethod
     def create(cls, parent: Path, job: str, identity: str) -> "RunFolder":
         """A new one under `parent`, named after the job and the time; `identity` stands for what is run."""
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        folder = cls(parent / job / stamp)
+        now = datetime.now().astimezone()
+        folder = cls(parent / job / now.strftime("%Y%m%d-%H%M%S"))
         try:
             folder.path.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
             raise RunError(f"{folder.path} exists already.", remedy="Wait a second, or use --resume.") from error
-        folder.identity.write_text(identity)
+        folder.identity.write_text(json.dumps({"run": identity, "started": now.isoformat(timespec="seconds")}))
         return folder
 
     @classmethod
@@ -52,7 +53,7 @@ class RunFolder:
                 f"nothing to resume: no unfinished run of {job} under {parent}.", remedy="Leave --resume out."
             )
         folder = open_ones[-1]
-        if folder.identity.read_text() != identity:
+        if folder.begun()["run"] != identity:
             message = f"{folder.path} was begun with another job file or other options."
             raise RunError(message, remedy="Use the same ones, or leave --resume out to start anew.")
         return folder
@@ -61,6 +62,16 @@ class RunFolder:
     def identity(self) -> Path:
         """Written first: what the run is a run of."""
         return self.path / "run.json"
+
+    def begun(self) -> dict[str, str]:
+        """What was noted at the beginning: `run`, which stands for what it is a run of, and `started`."""
+        begun: dict[str, str] = json.loads(self.identity.read_text())
+        return begun
+
+    @property
+    def started(self) -> str:
+        """When it was begun: local time with offset, ISO 8601."""
+        return self.begun()["started"]
 
     @property
     def report(self) -> Path:
@@ -129,6 +140,11 @@ class SeedFolder:
     def settings(self, party: str) -> Path:
         """A party's settings file."""
         return self.party(party) / "settings.json"
+
+    def lower_is_better(self) -> list[str]:
+        """The task's metrics for which that is so, as noted when the initial model was made."""
+        names: list[str] = json.loads((self.party(AGGREGATOR) / LOWER_IS_BETTER).read_text())
+        return names
 
     def prepare(self, job: FederatedJob, sites: list[Site]) -> Roster:
         """Make folders, keys, roster and settings, unless they are there from before."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from consilia_workers import __main__ as programs
+from consilia_workers import programs
 from consilia_workers.local import measure
 
 PROGRAMS: dict[str, Callable[[Path], int]] = {**programs.PROGRAMS, "baselines": measure.main}

@@ -1,6 +1,5 @@
 """`consilia run`, from the plan to the report. `run` is the whole story."""
 
-from datetime import datetime
 from time import time
 
 from consilia import __version__
@@ -67,10 +66,11 @@ def assemble(plan: Plan, folder: RunFolder) -> Report:
         dataset=spec.dataset,
         entrypoint=spec.task.entrypoint,
         strategy=spec.aggregation.strategy,
-        started=datetime.fromtimestamp(folder.path.stat().st_ctime).astimezone().isoformat(timespec="seconds"),
+        started=folder.started,
         consilia_version=__version__,
         hospitals=plan.hospitals,
         metrics=list(spec.evaluation.metrics),
+        lower_is_better=folder.seed(plan.seeds[0]).lower_is_better(),
         parameters=layout.parameters if layout else 0,
         model_bytes=layout.size if layout else 0,
         spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),

@@ -35,7 +35,7 @@ class TorchLearner(Learner):
             DataError: the data is absent or not what the task expects.
         """
         super().__init__(job, sources[0] if sources else None)
-        self._task = task
+        self._task, self.lower_is_better = task, task.lower_is_better
         self._party = "+".join(source.hospital for source in sources)
         self._model = self._fresh().to(choose_device(job.spec.training.device))
         self.layout = layout_of(self._model)

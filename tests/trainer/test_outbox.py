@@ -1,0 +1,97 @@
+"""What was made is only ever sent, never made again; what was not finished does not count."""
+
+import pytest
+
+from consilia.wire.messages import Payload, RoundOpened, Update
+from consilia.wire.payload import describe
+from consilia_workers.outbox import Outbox
+
+DIGESTS = [f"sha256:{digit * 64}" for digit in "0123"]
+
+
+def opened(round_number: int = 1, base: str = DIGESTS[0], config: str = DIGESTS[1]) -> RoundOpened:
+    model = Payload(sha256=base, size=1, chunks=1)
+    return RoundOpened(
+        job="job", round=round_number, model=model, config_digest=config, roster_digest=DIGESTS[2], hospitals=["a"],
+        deadline=0.0,
+    )  # fmt: skip
+
+
+def seal(outbox: Outbox, offer: RoundOpened, data: bytes = b"trained"):
+    def header(payload: Payload) -> Update:
+        return Update(
+            job="job", hospital="a", round=offer.round, base_digest=offer.model.sha256, samples=5, payload=payload,
+            config_digest=offer.config_digest, roster_digest=offer.roster_digest, metrics={"auc": 0.5},
+        )  # fmt: skip
+
+    return outbox.seal([data[:3], data[3:]], header)
+
+
+def test_a_sealed_update_is_found_again_with_the_same_bytes(tmp_path):
+    sealed = seal(Outbox(tmp_path), opened())
+    found = Outbox(tmp_path).find(opened())
+    assert found == sealed
+    assert found.payload.read_bytes() == b"trained"
+    assert found.update.payload == describe([b"trained"])
+
+
+def test_whether_it_was_sent_is_remembered(tmp_path):
+    outbox = Outbox(tmp_path)
+    outbox.mark_sent(seal(outbox, opened()))
+    assert Outbox(tmp_path).find(opened()).sent
+
+
+@pytest.mark.parametrize(
+    "other", [opened(2), opened(base=DIGESTS[3]), opened(config=DIGESTS[3])], ids=["round", "base", "configuration"]
+)
+def test_an_update_for_another_offer_is_not_found(tmp_path, other):
+    outbox = Outbox(tmp_path)
+    seal(outbox, opened())
+    assert outbox.find(other) is None
+
+
+def test_a_payload_without_its_header_does_not_count(tmp_path):
+    outbox = Outbox(tmp_path)
+    sealed = seal(outbox, opened())
+    (tmp_path / "1.json").unlink()
+    assert sealed.payload.exists()
+    assert outbox.find(opened()) is None
+
+
+def test_a_failure_in_the_middle_leaves_nothing_that_counts(tmp_path):
+    outbox = Outbox(tmp_path)
+
+    def trained():
+        yield b"tra"
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        outbox.seal(trained(), lambda payload: None)
+    assert outbox.find(opened()) is None
+
+
+def test_attempts_are_counted_across_restarts(tmp_path):
+    assert [Outbox(tmp_path).begin(4) for _ in range(3)] == [1, 2, 3]
+    assert Outbox(tmp_path).begin(5) == 1
+
+
+def test_a_closed_round_leaves_nothing_behind(tmp_path):
+    outbox = Outbox(tmp_path)
+    outbox.begin(1)
+    outbox.mark_sent(seal(outbox, opened()))
+    outbox.forget(1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_late_round_left_behind_goes_with_the_next(tmp_path):
+    """A hospital that slept through the end of round 1 hears only of round 2's."""
+    outbox = Outbox(tmp_path)
+    seal(outbox, opened(1))
+    seal(outbox, opened(2))
+    outbox.forget(2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_for_its_owner_only(tmp_path):
+    Outbox(tmp_path / "outbox")
+    assert (tmp_path / "outbox").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,122 @@
+"""The processes of a job: `python -m consilia_workers aggregator|trainer|initial-model SETTINGS.json`.
+
+Exit codes: 0 the job succeeded, 1 it failed or this party had to leave, 75 try again later (EX_TEMPFAIL).
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from consilia.errors import ConsiliaError, TaskError, TemporaryError
+from consilia.log.opening import open_log
+from consilia.wire.identity import Identity
+from consilia_workers.aggregator import Aggregator
+from consilia_workers.aggregator import run as run_aggregator
+from consilia_workers.learner import make_learner
+from consilia_workers.outbox import Outbox
+from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
+from consilia_workers.source import DataSource
+from consilia_workers.trainer import Trainer
+from consilia_workers.trainer import run as run_trainer
+from consilia_workers.uplink import Uplink
+
+EXIT_FAILED = 1
+EXIT_TRY_AGAIN = os.EX_TEMPFAIL
+INITIAL = "initial.safetensors"
+LOWER_IS_BETTER = "lower-is-better.json"
+
+
+def aggregator(path: Path) -> int:
+    """Run the aggregator of the job that the settings name."""
+    settings = AggregatorSettings.load(path)
+    start_logging(settings, "aggregator")
+    job, log = settings.read_job(), open_log(settings.log)
+    identity = Identity.load("aggregator", settings.key)
+    finished = run_aggregator(Aggregator(job, log, identity, settings.read_roster(), lambda: _initial(path, settings)))
+    return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
+
+
+def _initial(path: Path, settings: AggregatorSettings) -> Path:
+    """The initial model's file, made before or made now; the task's code never runs in the aggregator itself."""
+    target = settings.work / INITIAL
+    if target.exists():
+        return target
+    command = [sys.executable, "-m", "consilia_workers", "initial-model", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise TaskError(f"the initial model could not be made: {done.stderr.strip()[-800:]}")
+    return target
+
+
+def initial_model(path: Path) -> int:
+    """Make the job's initial model and leave its file in the aggregator's work folder."""
+    settings = AggregatorSettings.load(path)
+    settings.work.mkdir(parents=True, exist_ok=True)
+    target = settings.work / INITIAL
+    partial = target.with_suffix(".partial")
+    learner = make_learner(settings.read_job(), None)
+    (settings.work / LOWER_IS_BETTER).write_text(json.dumps(sorted(learner.lower_is_better)))
+    with partial.open("wb") as file:
+        for piece in learner.initial():
+            file.write(piece)
+    partial.replace(target)
+    return 0
+
+
+def trainer(path: Path) -> int:
+    """Run one hospital's trainer of the job that the settings name."""
+    settings = TrainerSettings.load(path)
+    start_logging(settings, settings.hospital)
+    job, log = settings.read_job(), open_log(settings.log)
+    if settings.threads:
+        limit_threads(settings.threads)
+    source = DataSource(hospital=settings.hospital, path=settings.data, parameters=settings.data_parameters)
+    uplink = Uplink(log, job.metadata.name, Identity.load(settings.hospital, settings.key))
+    try:
+        learner = make_learner(job, source)
+    except Exception as error:
+        uplink.leave(error)
+        raise
+    outbox = Outbox(settings.state / "outbox")
+    finished = run_trainer(Trainer(job, learner, log, uplink, settings.read_roster(), outbox))
+    return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
+
+
+def limit_threads(count: int) -> None:
+    """Bound the threads of the arithmetic, where PyTorch is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+
+
+def start_logging(settings: Settings, party: str) -> None:
+    """One line an event on standard error."""
+    form = f"%(asctime)s %(levelname)s {party} %(message)s"
+    logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr, force=True)
+
+
+PROGRAMS = {"aggregator": aggregator, "initial-model": initial_model, "trainer": trainer}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one program."""
+    if len(arguments) != 2 or arguments[0] not in PROGRAMS:
+        print(f"usage: python -m consilia_workers {'|'.join(PROGRAMS)} SETTINGS.json", file=sys.stderr)  # noqa: T201
+        return 2
+    return guarded(lambda: PROGRAMS[arguments[0]](Path(arguments[1])))
+
+
+def guarded(program: Callable[[], int]) -> int:
+    """Run it; an error of our own becomes a line on standard error and an exit code, any other a traceback."""
+    try:
+        return program()
+    except ConsiliaError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_TRY_AGAIN if isinstance(error, TemporaryError) else EXIT_FAILED
+    except Exception:
+        logging.getLogger("consilia").exception("this is a bug in Consilia or in the task")
+        return EXIT_FAILED
