@@ -22,7 +22,9 @@ EXIT_INTERRUPTED = 130
 
 def run(
     file: Annotated[Path, typer.Argument(help="The job: YAML with a FederatedJob, and Datasets if you like.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of a data set that Consilia does not know.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Your data: a folder with one for each hospital, or one for all.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept, in a folder for each job.")] = Path("consilia-runs"),
     seeds: Annotated[int, typer.Option(min=1, help="Train so many times, from consecutive seeds.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last unfinished run of this job.")] = False,
@@ -54,12 +56,14 @@ def run(
 def show(console: Console, report: Report, folder: RunFolder, *, as_json: bool) -> None:
     """The result, and where to read on."""
     page = folder.path / "report.html"
+    models = [str(folder.seed(seed.seed).model) for seed in report.seeds if seed.model_digest]
     if as_json:
-        event = {"event": "Report", "report": str(folder.report), "page": str(page)}
+        event = {"event": "Report", "report": str(folder.report), "page": str(page), "models": models}
         console.print(json.dumps(event), highlight=False, markup=False, soft_wrap=True)
         return
     print_table(console, report)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    for name, place in (*(("model", model) for model in models), ("report", page)):
+        console.print(f"{name}: {place}", highlight=False, markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -45,7 +45,7 @@ def make_plan(file: Path, *, data: Path | None, seeds: int, baselines: bool) -> 
     first = manifest.job.spec.training.seed
     return Plan(
         job=manifest.job,
-        sites=[_site(manifest, name, data) for name in sorted(names)],
+        sites=[_site(manifest, name, names, data) for name in sorted(names)],
         seeds=range(first, first + seeds),
         baselines=baselines,
     )
@@ -63,18 +63,28 @@ def _hospital_names(manifest: Manifest) -> list[str]:
     return names
 
 
-def _site(manifest: Manifest, hospital: str, data: Path | None) -> Site:
+def _site(manifest: Manifest, hospital: str, names: Sequence[str], data: Path | None) -> Site:
     """A `Dataset` document in the file comes first, then --data, then the catalog of known sets."""
     name = manifest.job.spec.dataset
     if dataset := manifest.dataset_of(hospital):
         place = dataset.spec.source.host_path
         return Site(hospital=hospital, path=Path(place.path) if place else None, parameters=dataset.spec.parameters)
     if data is not None:
-        if not data.exists():
-            raise DataError(f"--data {data} does not exist.")
-        return Site(hospital=hospital, path=data.resolve(), parameters={})
+        return Site(hospital=hospital, path=_place(data, hospital, names), parameters={})
     known = sites(name)
     if hospital not in known:
         remedy = f"Use names from {', '.join(known)}; or describe its data in a `kind: Dataset` document, or by --data."
         raise DataError(f"{hospital} has no part in the data set {name}.", remedy=remedy)
     return Site(hospital=hospital, path=dataset_path(name), parameters={})
+
+
+def _place(data: Path, hospital: str, names: Sequence[str]) -> Path:
+    """The hospital's own folder in --data; where no hospital has one, the data is everybody's."""
+    if not data.exists():
+        raise DataError(f"--data {data} does not exist.", remedy="Give the folder that holds the hospitals' data.")
+    if not any((data / name).is_dir() for name in names):
+        return data.resolve()
+    if not (data / hospital).is_dir():
+        remedy = f"Make {data / hospital}, or describe its data in a `kind: Dataset` document."
+        raise DataError(f"--data {data} has no folder for {hospital}, but has for others.", remedy=remedy)
+    return (data / hospital).resolve()
