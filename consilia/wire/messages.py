@@ -22,7 +22,9 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 Round = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-Metrics = dict[Annotated[str, Field(max_length=63)], Annotated[float, Field(allow_inf_nan=False)]]
+LeaveReason = Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
+_Metric = Annotated[float, Field(allow_inf_nan=False)]
+Metrics = Annotated[dict[Annotated[str, Field(max_length=63)], _Metric], Field(max_length=64)]
 
 
 class Message(BaseModel):
@@ -62,7 +64,7 @@ class Left(Message):
 
     type: Literal["Left"] = "Left"
     hospital: Name
-    reason: Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
+    reason: LeaveReason
 
 
 class Update(Message):
@@ -155,6 +157,8 @@ class RoundClosed(Message):
     """Waited for, but not there at the deadline."""
     present: list[Name] = []
     """Hospitals that the next round waits for."""
+    left: dict[Name, LeaveReason] = {}
+    """Hospitals that said that they cannot take part."""
     metrics: Metrics = {}
     """Of the round's base model: means over hospitals, weighted by samples."""
     seconds: dict[str, float] = {}

@@ -151,3 +151,15 @@ def test_rubbish_between_messages_is_passed_over(world):
         transaction.append(w.clinics["a"].topic, b"\x00" * 100)
     w.clinics["a"].send(opened, 1.0)
     assert len(close(w, opened).cohort) == 1
+
+
+def test_nobody_can_fill_the_record_with_rubbish(world):
+    w = world("bad", "good")
+    opened = w.begin()
+    for number in range(50):
+        w.clinics["bad"].say(w.clinics["bad"].update(opened, DATA, samples=number + 1), signer=STRANGER)
+    w.clinics["bad"].send(opened, 1.0)
+    w.clinics["good"].send(opened, 3.0)
+    refused = close(w, opened).refused
+    assert len(refused) == 11
+    assert refused[-1].message == "more of this hospital's messages were refused"

@@ -1,14 +1,17 @@
 """Rounds from opening to closing, with hospitals that come, go, dawdle and repeat themselves."""
 
+from contextlib import closing
 from itertools import permutations
 
 import numpy as np
 import pytest
-from worlds import LAYOUT, World
+from worlds import LAYOUT, World, make_job
 
-from consilia.errors import FencedError, QuorumError
+from consilia.errors import FencedError, QuorumError, TaskError
+from consilia.log.opening import open_log, sqlite_url
+from consilia.wire.identity import Identity, Roster
 from consilia.wire.messages import EvaluationOpened, JobFinished, Left, RoundClosed, RoundExtended, RoundOpened
-from consilia_workers.aggregator import run
+from consilia_workers.aggregator import Aggregator, run
 from consilia_workers.local.export import export_model
 
 AT_ONCE = {"count": 2, "deadlineSeconds": 1, "maxExtensions": 1}
@@ -68,6 +71,37 @@ def test_a_hospital_with_another_configuration_is_not_there(world):
     reception.read(None)
     assert reception.present == {"b"}
     assert "another configuration" in reception.refused[0].message
+
+
+def test_what_was_refused_before_the_first_round_is_on_the_record(world):
+    w = world("a", "b", hospitals={"names": ["a", "b"], "minReady": 1, "minUpdates": 1})
+    w.clinics["b"].join(config_digest="sha256:" + "0" * 64)
+    w.clinics["a"].join()
+    w.aggregator.await_quorum()
+    opened = w.aggregator.open_round()
+    w.clinics["a"].send(opened)
+    assert [(refused.hospital, refused.reason) for refused in play(w, opened).refused] == [("b", "WrongJob")]
+
+
+def test_a_task_without_a_model_fails_the_job_in_words(tmp_path):
+    def broken():
+        raise TaskError("the initial model could not be made: no such module.")
+
+    key = Identity.generate("aggregator")
+    with closing(open_log(sqlite_url(tmp_path))) as log:
+        finished = run(Aggregator(make_job(["a"]), log, key, Roster(key.public(), {}), broken))
+    assert (finished.outcome, finished.reason, finished.model) == ("Failed", "Task", None)
+    assert "no such module" in finished.message
+
+
+def test_a_restarted_aggregator_remembers_who_left(world):
+    w = world("a", "b", hospitals={"names": ["a", "b"], "minReady": 2, "minUpdates": 1})
+    opened = w.begin()
+    w.clinics["b"].say(Left(job="job", hospital="b", reason="TaskFailed"))
+    w.clinics["a"].send(opened)
+    play(w, opened)
+    w.aggregator = w.new_aggregator()
+    assert w.aggregator._reception.left == {"b": "TaskFailed"}
 
 
 def test_a_straggler_is_dropped_at_the_deadline_and_named(world):

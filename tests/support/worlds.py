@@ -125,7 +125,9 @@ class World:
 
     def new_aggregator(self) -> Aggregator:
         """As after a start or a restart: whatever an older one held in memory is lost."""
-        return Aggregator(self.job, self.open(), self.keys["aggregator"], self.roster, self._initial)
+        aggregator = Aggregator(self.job, self.open(), self.keys["aggregator"], self.roster, self._initial)
+        aggregator.recover()
+        return aggregator
 
     def _initial(self) -> Path:
         path = self.folder / "initial"

@@ -16,13 +16,11 @@ from consilia.log import Log, Transaction, topics
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.layout import Layout
 from consilia.wire.messages import (
-    CountedUpdate,
     EvaluationOpened,
     FromAggregator,
     JobFinished,
     Metrics,
     Payload,
-    RoundClosed,
     RoundExtended,
     RoundOpened,
     encode,
@@ -30,10 +28,11 @@ from consilia.wire.messages import (
 from consilia.wire.payload import describe
 from consilia_workers.model_reader import VERSION
 from consilia_workers.rounds.combining import Combining, Stored, refuse_half_precision
-from consilia_workers.rounds.metrics import reached, weighted_mean
+from consilia_workers.rounds.metrics import reached
+from consilia_workers.rounds.outcome import outcome
 from consilia_workers.rounds.quorum import Attendance, Quorum
 from consilia_workers.rounds.reception import Reception
-from consilia_workers.rounds.recovery import find_chunks, read_standing
+from consilia_workers.rounds.recovery import Standing, find_chunks, read_standing
 from consilia_workers.settings import config_digest
 from consilia_workers.strategies.choosing import choose
 
@@ -50,9 +49,9 @@ def run(aggregator: "Aggregator") -> JobFinished:
         FencedError: another aggregator of this job has taken over.
         LogUnavailableError: the log cannot be reached; start again later.
     """
-    if finished := aggregator.finished():
-        return finished
     try:
+        if finished := aggregator.recover():
+            return finished
         aggregator.await_quorum()
         while aggregator.rounds_left():
             opened = aggregator.open_round()
@@ -71,7 +70,7 @@ class Aggregator:
     def __init__(
         self, job: FederatedJob, log: Log, identity: Identity, roster: Roster, make_initial: Callable[[], Path]
     ) -> None:
-        """Takes over from any older aggregator of the job and reads the log.
+        """Takes over from any older aggregator of the job.
 
         `make_initial` gives the file of the initial model; it is called only if the log has no model yet.
         """
@@ -86,14 +85,30 @@ class Aggregator:
         )
         self._end = monotonic() + (job.spec.run_policy.active_deadline_seconds or inf)
         self._producer = log.producer(topics.aggregator(self._name))
+        self._make_initial = make_initial
+        self._standing = Standing()
+        self._model: Stored
+        self._layout: Layout
+        self._reception: Reception
+
+    def recover(self) -> JobFinished | None:
+        """Read from the log where the job stands, beginning it if it is new; its last word if that was spoken before.
+
+        Raises:
+            TaskError: the task gives no initial model, or none that the strategy can serve.
+        """
         self._make_topics()
-        self._standing = read_standing(log, self._name, identity.public())
-        self._publish_initial(make_initial)
+        self._standing = read_standing(self._log, self._name, self._identity.public())
+        if self._standing.finished:
+            return self._standing.finished
+        self._publish_initial()
         self._model, self._layout = self._find_model()
         refuse_half_precision(self._strategy, self._layout)
         self._reception = Reception(
-            log, self._name, roster, self._layout, config_digest=self._config, present=self._present_before()
+            self._log, self._name, self._roster, self._layout, config_digest=self._config, standing=self._standing
         )
+        self._reception.read(self._standing.opened)
+        return None
 
     def _make_topics(self) -> None:
         self._log.create_topic(topics.rounds(self._name))
@@ -102,10 +117,10 @@ class Aggregator:
         for hospital in self._roster.hospitals:
             self._log.create_topic(topics.up(hospital, self._name))
 
-    def _publish_initial(self, make_initial: Callable[[], Path]) -> None:
+    def _publish_initial(self) -> None:
         topic = topics.model(self._name)
         if self._log.end_offset(topic) == 0:
-            path = make_initial()
+            path = self._make_initial()
             with self._producer.transaction() as transaction:
                 transaction.append_file(topic, path, key_prefix="model", headers={VERSION: "0"})
             path.unlink()
@@ -119,16 +134,6 @@ class Aggregator:
                 break
         return stored, Layout.parse(head)
 
-    def _present_before(self) -> list[str]:
-        standing = self._standing
-        if standing.opened:
-            return standing.opened.hospitals
-        return standing.last.present if standing.last else []
-
-    def finished(self) -> JobFinished | None:
-        """The job's last word, if it was spoken before."""
-        return self._standing.finished
-
     def await_quorum(self) -> None:
         """Wait until enough hospitals are there for the first round.
 
@@ -136,7 +141,6 @@ class Aggregator:
             QuorumError: too many have left, or the job's own time is over.
         """
         needed = self._spec.hospitals.min_ready
-        self._reception.read(self._standing.opened)
         while self._standing.closed == 0 and self._standing.opened is None and len(self._reception.present) < needed:
             missing = sorted(set(self._roster.hospitals) - self._reception.present)
             if self._reception.possible < needed:
@@ -178,7 +182,6 @@ class Aggregator:
                     deadline=time() + self._spec.rounds.deadline_seconds,
                 )
             )
-            self._reception.start_round()
         assert self._standing.opened is not None
         return self._standing.opened
 
@@ -205,7 +208,7 @@ class Aggregator:
                     raise QuorumError(self._why(opened, attendance))
                 case "Extend":
                     deadline = monotonic() + self._spec.rounds.deadline_seconds
-                    self._extend(opened, attendance.missing)
+                    self._extend(opened, attendance)
                 case "Collect":
                     self._refuse_overtime(f"waiting in round {opened.round} for {', '.join(attendance.missing)}")
                     self._reception.wait(self._patience(deadline - monotonic()))
@@ -227,8 +230,9 @@ class Aggregator:
             f"updates after {attendance.extensions} extensions; missing: {', '.join(absent)}.{gone}"
         )
 
-    def _extend(self, opened: RoundOpened, missing: list[str]) -> None:
-        extension = self._standing.extensions + 1
+    def _extend(self, opened: RoundOpened, attendance: Attendance) -> None:
+        missing = attendance.missing or sorted(self._roster.hospitals.keys() - attendance.arrived)
+        extension = attendance.extensions + 1
         logger.warning("round %d: extension %d, still missing: %s", opened.round, extension, ", ".join(missing))
         deadline = time() + self._spec.rounds.deadline_seconds
         self._say(
@@ -237,41 +241,21 @@ class Aggregator:
 
     def close_round(self, opened: RoundOpened) -> None:
         """Combine the updates and publish the result; model, message and consumed offsets in one transaction."""
-        started = monotonic()
-        reception = self._reception
+        started, reception = monotonic(), self._reception
         dropped = sorted(reception.present - reception.arrived.keys())
         reception.drop(dropped)
-        arrived = [reception.arrived[name] for name in sorted(reception.arrived)]
-        combining = Combining(self._log, self._layout, self._strategy, self._model, arrived)
+        combining = Combining(self._log, self._layout, self._strategy, self._model, list(reception.arrived.values()))
         with self._producer.transaction() as transaction:
             model = self._publish(transaction, combining, opened.round)
-            closed = RoundClosed(
-                job=self._name,
-                round=opened.round,
-                model=model,
-                cohort=[
-                    CountedUpdate(
-                        hospital=a.update.hospital,
-                        sha256=a.update.payload.sha256,
-                        samples=a.update.samples,
-                        metrics=a.update.metrics,
-                        train_seconds=a.update.train_seconds,
-                    )
-                    for a in arrived
-                ],
-                refused=reception.refused,
-                dropped=dropped,
-                present=sorted(reception.present),
-                metrics=weighted_mean([(a.update.samples, a.update.metrics) for a in arrived]),
-                seconds={"aggregate": round(monotonic() - started, 4)},
-                received_bytes=sum(a.update.payload.size for a in arrived),
-            )
+            seconds = {"aggregate": round(monotonic() - started, 4)}
+            closed = outcome(opened, model, reception, dropped=dropped, seconds=seconds)
             value, headers = encode(closed, self._identity)
             transaction.append(topics.rounds(self._name), value, headers=headers)
             self._settle(transaction)
+        reception.end_round()
         self._standing = self._standing.after(closed)
         self._model = find_chunks(self._log, topics.model(self._name), opened.round)["model"]
-        logger.info("round %d closed with %d updates", opened.round, len(arrived))
+        logger.info("round %d closed with %d updates", opened.round, len(closed.cohort))
 
     def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
         """Append the new model, and the server optimizer's state, as they are computed."""
@@ -306,9 +290,9 @@ class Aggregator:
         )
         if self._standing.evaluation is None:
             self._say(opened)
-        deadline = monotonic() + self._spec.rounds.deadline_seconds
+        deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
-            self._reception.wait(self._patience(deadline - monotonic()))
+            self._reception.wait(deadline - monotonic())
             self._reception.read(None)
         answers = sorted(self._reception.evaluated.items())
         return {name: answer.metrics for name, answer in answers if answer.model_digest == opened.model.sha256}
@@ -326,7 +310,8 @@ class Aggregator:
         logger.error("%s failed: %s", self._name, error)
         return self._finish(JobFinished(
             job=self._name, outcome="Failed", reason=type(error).__name__.removesuffix("Error"),
-            message=str(error)[:1024], rounds=self._standing.closed, model=self._model_payload(),
+            message=str(error)[:1024], rounds=self._standing.closed,
+            model=self._standing.last.model if self._standing.last else None,
         ))  # fmt: skip
 
     def _finish(self, finished: JobFinished) -> JobFinished:

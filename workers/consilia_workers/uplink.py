@@ -2,16 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 from consilia.errors import DataError, DivergedError, RefusedMessage
 from consilia.log import Log, topics
 from consilia.wire.identity import Identity
-from consilia.wire.messages import FromHospital, Left, Update, encode
+from consilia.wire.messages import FromHospital, LeaveReason, Left, Update, encode
 
 logger = logging.getLogger("consilia.trainer")
-
-Reason = Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
 
 
 class Uplink:
@@ -42,7 +39,7 @@ class Uplink:
         self.say(Left(job=self.job, hospital=self.hospital, reason=_reason(error)))
 
 
-def _reason(error: Exception) -> Reason:
+def _reason(error: Exception) -> LeaveReason:
     match error:
         case DivergedError():
             return "Diverged"

@@ -1,6 +1,5 @@
 """What the hospitals send: read in order, checked while it arrives, refused with a reason."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,8 +9,6 @@ from consilia.wire.identity import PublicKey
 from consilia.wire.layout import Layout
 from consilia.wire.messages import SIGNATURE, FromHospital, RefusedUpdate, RoundOpened, Update, from_hospital
 from consilia.wire.payload import PayloadCheck
-
-logger = logging.getLogger("consilia.aggregator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +53,6 @@ class HospitalInbox:
                     yield from self._take(record, opened)
                 except RefusedMessage as error:
                     self._pending = None
-                    logger.warning("refused from %s: %s: %s", self._hospital, error.reason, error.message)
                     yield RefusedUpdate(hospital=self._hospital, reason=error.reason, message=error.message[:512])
                 if self._pending is None:
                     self.settled = self.position

@@ -7,27 +7,32 @@ from consilia.errors import Refusal
 from consilia.log import Log, topics
 from consilia.wire.identity import Roster
 from consilia.wire.layout import Layout
-from consilia.wire.messages import Evaluated, FromHospital, Joined, Left, RefusedUpdate, RoundOpened
+from consilia.wire.messages import Evaluated, FromHospital, Joined, LeaveReason, Left, RefusedUpdate, RoundOpened
 from consilia_workers.rounds.inbox import Arrived, HospitalInbox
+from consilia_workers.rounds.recovery import Standing
 
 logger = logging.getLogger("consilia.aggregator")
+
+_REFUSALS_RECORDED = 10
+"""So many refused messages of one hospital are recorded in a round, and that there were more."""
 
 
 class Reception:
     """Folds what the hospitals say into who is present, who left, and what arrived for the open round."""
 
     def __init__(
-        self, log: Log, job: str, roster: Roster, layout: Layout, *, config_digest: str, present: Iterable[str]
+        self, log: Log, job: str, roster: Roster, layout: Layout, *, config_digest: str, standing: Standing
     ) -> None:
-        """`present` are the hospitals known to be there from before a restart."""
+        """`standing` says who was there and who had left before a restart."""
         self._log, self._config, self._roster = log, config_digest, roster.digest()
         group = topics.aggregator(job)
         self.inboxes = {
             name: HospitalInbox(name, key, job, layout, log.committed(group, topics.up(name, job)) or 0)
             for name, key in roster.hospitals.items()
         }
-        self.present = set(present)
-        self.left: dict[str, str] = {}
+        last = standing.last
+        self.present = set(standing.opened.hospitals if standing.opened else last.present if last else [])
+        self.left: dict[str, LeaveReason] = dict(last.left) if last else {}
         """Who left for good, with the reason."""
         self.arrived: dict[str, Arrived] = {}
         self.refused: list[RefusedUpdate] = []
@@ -38,8 +43,8 @@ class Reception:
         """How many hospitals can still contribute."""
         return len(self.inboxes) - len(self.left)
 
-    def start_round(self) -> None:
-        """Nothing has arrived yet."""
+    def end_round(self) -> None:
+        """What arrived and what was refused is on the record now."""
         self.arrived, self.refused = {}, []
 
     def read(self, opened: RoundOpened | None) -> None:
@@ -51,7 +56,7 @@ class Reception:
                         self.arrived[name] = event
                         self._appear(name)
                     case RefusedUpdate():
-                        self.refused.append(event)
+                        self._refuse(event)
                     case _:
                         self._hear(name, event)
 
@@ -63,8 +68,7 @@ class Reception:
         match message:
             case Joined() if (message.config_digest, message.roster_digest) != (self._config, self._roster):
                 text = f"{name} joined under another configuration or roster"
-                self.refused.append(RefusedUpdate(hospital=name, reason=Refusal.WRONG_JOB, message=text))
-                logger.warning(text)
+                self._refuse(RefusedUpdate(hospital=name, reason=Refusal.WRONG_JOB, message=text))
             case Joined():
                 logger.info("%s joined with %d records", name, message.samples)
                 self._appear(name)
@@ -74,6 +78,15 @@ class Reception:
                 self.present.discard(name)
             case Evaluated():
                 self.evaluated[name] = message
+
+    def _refuse(self, refused: RefusedUpdate) -> None:
+        """Only so many a round: nobody may fill the record with rubbish until it no longer fits the log."""
+        count = sum(other.hospital == refused.hospital for other in self.refused)
+        if count == _REFUSALS_RECORDED:
+            refused = refused.model_copy(update={"message": "more of this hospital's messages were refused"})
+        if count <= _REFUSALS_RECORDED:
+            logger.warning("refused from %s: %s: %s", refused.hospital, refused.reason, refused.message)
+            self.refused.append(refused)
 
     def _appear(self, name: str) -> None:
         """A restarted trainer may come back after it left."""
