@@ -1,6 +1,8 @@
 """`consilia run`: a job file on this machine."""
 
 import json
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -44,7 +46,8 @@ def run(
     try:
         report = run_plan(plan, folder, display, started)
     except KeyboardInterrupt:
-        display.note(f"stopped; go on with: consilia run {file} --resume")
+        again = [word for word in sys.argv[1:] if word != "--resume"]
+        display.note(f"stopped; go on with: consilia {shlex.join(again)} --resume")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         display.close()
