@@ -10,6 +10,7 @@ processor, for every number of threads and wherever a block is cut; torch's fuse
 need not be.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, overload
@@ -49,7 +50,7 @@ class BlockOptimizer:
         }
 
 
-class ServerStep(Optimizer):
+class ServerStep(Optimizer, ABC):
     """What the server's optimizers have in common: one step over every parameter that has a gradient."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -76,9 +77,9 @@ class ServerStep(Optimizer):
                     self.move(parameter, parameter.grad, self.state[parameter], group)
         return loss
 
+    @abstractmethod
     def move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], options: Mapping[str, Any]) -> None:
         """Change `parameter` and `state` in place by one step against `gradient`."""
-        raise NotImplementedError
 
 
 class FedAvgM(ServerStep):
