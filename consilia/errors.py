@@ -64,18 +64,30 @@ class IdentityError(PermanentError):
 class Refusal(StrEnum):
     """Why a message was refused; the label of `consilia_updates_rejected_total{reason}`."""
 
-    FORGED = "Forged"  # the signature is not the named hospital's
-    MALFORMED = "Malformed"  # no valid header, or a field out of its range
+    FORGED = "Forged"
+    """The signature is missing or not that of the party whose topic the message is on, or it names another party."""
+    MALFORMED = "Malformed"
+    """The message has no valid fields, or one is out of its range."""
     NOT_ON_ROSTER = "NotOnRoster"
+    """The sender does not belong to the job."""
     WRONG_JOB = "WrongJob"
-    WRONG_BASE = "WrongBase"  # trained from another model than the round's
-    WRONG_LAYOUT = "WrongLayout"  # names, dtypes or shapes differ from the model's
-    WRONG_DIGEST = "WrongDigest"  # the payload's bytes are not the ones signed
+    """The message is for another job, or for this job under another configuration or roster."""
+    WRONG_BASE = "WrongBase"
+    """The update was trained from another model than the round's."""
+    WRONG_LAYOUT = "WrongLayout"
+    """The tensors' names, dtypes, shapes or order differ from the model's."""
+    WRONG_DIGEST = "WrongDigest"
+    """The payload's bytes are not the ones whose digest was signed."""
     TRUNCATED = "Truncated"
+    """The payload ended too early."""
     OVERSIZED = "Oversized"
+    """The payload, or one chunk of it, is longer than the model's."""
     NOT_FINITE = "NotFinite"
-    STALE = "Stale"  # for a round that is closed or was never opened
-    CONFLICTING = "Conflicting"  # a second, different update for the same round
+    """The payload holds NaN or infinity."""
+    STALE = "Stale"
+    """The update is for a round that is not open: closed already, or never opened."""
+    CONFLICTING = "Conflicting"
+    """The update is a second, different one for the same round."""
 
 
 class RefusedMessage(PermanentError):  # noqa: N818 (a refusal is an expected outcome, not a fault)

@@ -46,6 +46,7 @@ class Payload(BaseModel):
     size: Count
     """In bytes."""
     chunks: Count
+    """How many records of at most 1 MiB the bytes take."""
 
 
 class Joined(Message):
@@ -53,10 +54,15 @@ class Joined(Message):
 
     type: Literal["Joined"] = "Joined"
     hospital: Name
+    """Who says it; the signature must be this hospital's."""
     config_digest: Digest
+    """Of the job's spec: who has another one does not take part."""
     roster_digest: Digest
+    """Of the roster: who has another one does not take part."""
     samples: Count
+    """Records in the training split."""
     version: Annotated[str, Field(max_length=32)]
+    """Of Consilia, at the hospital."""
 
 
 class Left(Message):
@@ -64,7 +70,9 @@ class Left(Message):
 
     type: Literal["Left"] = "Left"
     hospital: Name
+    """Who says it; the signature must be this hospital's."""
     reason: LeaveReason
+    """Why, in one word: an error's own words may quote a record."""
 
 
 class Update(Message):
@@ -72,20 +80,29 @@ class Update(Message):
 
     type: Literal["Update"] = "Update"
     hospital: Name
+    """Who says it; the signature must be this hospital's."""
     round: Round
+    """The round it was trained in."""
     base_digest: Digest
+    """Of the model file it was trained from."""
     config_digest: Digest
+    """Of the job's spec: who has another one does not take part."""
     roster_digest: Digest
+    """Of the roster: who has another one does not take part."""
     samples: Annotated[int, Field(ge=1, le=2**40)]
     """Records trained on: the update's weight."""
     codec: Literal["None"] = "None"
+    """How the payload is compressed: not at all."""
     encoding: Literal["Parameters"] = "Parameters"
     """The payload holds the trained parameters themselves: see docs/decisions/0004."""
     payload: Payload
+    """The trained model's file."""
     metrics: Metrics = {}
     """The base model's, on this hospital's test split; only those that the job asks for."""
     image_digest: Digest | None = None
+    """Of the container image that trained; absent in a local run."""
     train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """How long training took, in seconds."""
 
 
 class Evaluated(Message):
@@ -93,9 +110,13 @@ class Evaluated(Message):
 
     type: Literal["Evaluated"] = "Evaluated"
     hospital: Name
+    """Who says it; the signature must be this hospital's."""
     round: Round
+    """The number of rounds the model has seen."""
     model_digest: Digest
+    """Of the model file that was judged."""
     metrics: Metrics
+    """On this hospital's test split; only those that the job asks for."""
 
 
 class RoundOpened(Message):
@@ -103,9 +124,13 @@ class RoundOpened(Message):
 
     type: Literal["RoundOpened"] = "RoundOpened"
     round: Round
+    """Counted from 1."""
     model: Payload
+    """The model file to train from; it lies on the model topic."""
     config_digest: Digest
+    """Of the job's spec: who has another one does not take part."""
     roster_digest: Digest
+    """Of the roster: who has another one does not take part."""
     hospitals: list[Name]
     """Whose updates the round waits for."""
     deadline: float
@@ -117,9 +142,13 @@ class RoundExtended(Message):
 
     type: Literal["RoundExtended"] = "RoundExtended"
     round: Round
+    """The round that goes on."""
     missing: list[Name]
+    """Who has sent no update yet."""
     extension: Count
+    """Counted from 1."""
     deadline: float
+    """The new one, in seconds since the epoch."""
 
 
 class CountedUpdate(BaseModel):
@@ -128,10 +157,15 @@ class CountedUpdate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     hospital: Name
+    """Whose it is."""
     sha256: Digest
+    """Of the payload."""
     samples: Count
+    """Its weight."""
     metrics: Metrics = {}
+    """As the update said."""
     train_seconds: float = 0.0
+    """As the update said."""
 
 
 class RefusedUpdate(BaseModel):
@@ -140,8 +174,11 @@ class RefusedUpdate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     hospital: Name
+    """On whose topic it was."""
     reason: Refusal
+    """By which rule."""
     message: Annotated[str, Field(max_length=512)]
+    """In words."""
 
 
 class RoundClosed(Message):
@@ -149,10 +186,13 @@ class RoundClosed(Message):
 
     type: Literal["RoundClosed"] = "RoundClosed"
     round: Round
+    """The round that is over."""
     model: Payload
     """The new global model."""
     cohort: list[CountedUpdate]
+    """The updates that count, by the hospitals' names."""
     refused: list[RefusedUpdate] = []
+    """Messages refused since the last round closed."""
     dropped: list[Name] = []
     """Waited for, but not there at the deadline."""
     present: list[Name] = []
@@ -162,8 +202,9 @@ class RoundClosed(Message):
     metrics: Metrics = {}
     """Of the round's base model: means over hospitals, weighted by samples."""
     seconds: dict[str, float] = {}
-    """By phase: `collect`, `aggregate`."""
+    """How long each phase took; so far `aggregate` only, from reading the updates to writing the new model."""
     received_bytes: Count = 0
+    """Payload bytes of the updates that count."""
 
 
 class EvaluationOpened(Message):
@@ -171,9 +212,13 @@ class EvaluationOpened(Message):
 
     type: Literal["EvaluationOpened"] = "EvaluationOpened"
     round: Round
+    """The last round."""
     model: Payload
+    """The final model's file."""
     hospitals: list[Name]
+    """Whose metrics are waited for."""
     deadline: float
+    """In seconds since the epoch, by the aggregator's clock."""
 
 
 class JobFinished(Message):
@@ -181,10 +226,15 @@ class JobFinished(Message):
 
     type: Literal["JobFinished"] = "JobFinished"
     outcome: Literal["Succeeded", "Failed"]
+    """Whether the job did what it was asked for."""
     reason: Annotated[str, Field(max_length=63)]
+    """In one word: `AllRounds`, `StopCondition`, or the kind of error."""
     message: Annotated[str, Field(max_length=1024)] = ""
+    """Of a job that failed: what happened, and the way out."""
     rounds: Count
+    """How many were closed."""
     model: Payload | None
+    """The final model's file, or the last round's; absent where no round was closed."""
     metrics: dict[Name, Metrics] = {}
     """Of the final model, by hospital."""
 
