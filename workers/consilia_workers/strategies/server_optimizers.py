@@ -140,9 +140,9 @@ class Adaptive(ServerStep):
         self.accumulate(v, gradient.square(), beta2)
         parameter.sub_(m.mul(options["lr"]).div_(v.sqrt().add_(tau)))
 
+    @abstractmethod
     def accumulate(self, v: Tensor, square: Tensor, beta2: float) -> None:
         """Take the squared gradient into `v`, in place."""
-        raise NotImplementedError
 
 
 class FedAdam(Adaptive):
