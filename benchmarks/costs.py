@@ -88,7 +88,7 @@ class Disk:
 
 
 def held_mib(folder: Path) -> float:
-    """What the files of a folder occupy on the disk; one with two names, as an update handed to the log, counts once."""
+    """What a folder's files occupy on the disk; one with two names, as an update handed to the log, counts once."""
     blocks: dict[int, int] = {}
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # files come and go meanwhile

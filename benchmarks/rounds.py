@@ -22,6 +22,7 @@ import psutil
 
 from benchmarks.costs import Disk, Moment, Peaks, other_cores
 from benchmarks.noise import SHAPES
+from benchmarks.options import positive, progress
 from benchmarks.peers import HOME, MODELS, Peer, PeerMeasurement, find_peers
 from benchmarks.repeats import together
 from consilia.api import FederatedJob
@@ -190,10 +191,10 @@ def compare(wanted: Wanted, repeats: int, peers: Sequence[Peer], peer_rounds: in
     ours: list[Measurement] = []
     theirs: dict[Peer, list[PeerMeasurement]] = {peer: [] for peer in peers}
     for number in range(1, repeats + 1):
-        _progress(f"{wanted.model}, {number} of {repeats}: Consilia")
+        progress(f"{wanted.model}, {number} of {repeats}: Consilia")
         ours.append(measure(wanted))
         for peer, runs in theirs.items():
-            _progress(f"{wanted.model}, {number} of {repeats}: {peer.name}")
+            progress(f"{wanted.model}, {number} of {repeats}: {peer.name}")
             runs.append(peer.measure(wanted.model, peer_rounds, wanted.hospitals))
     middle = together(ours)
     said: dict[str, object] = {**asdict(middle), "repeats": repeats}
@@ -204,10 +205,6 @@ def _beside(ours: Measurement, peer: PeerMeasurement) -> dict[str, object]:
     """The peer's figures, and how many times ours they are."""
     names = ("wall_seconds_mean", "cpu_seconds_per_round", "aggregator_peak_mib", "hospital_peak_mib", "start_seconds")
     return {**asdict(peer), "times_ours": {name: round(getattr(peer, name) / getattr(ours, name), 2) for name in names}}
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -227,13 +224,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.peers and options.model not in MODELS:
         parser.error(f"the peers' scripts know no model called {options.model}; leave --peers out")
     return options
-
-
-def positive(text: str) -> int:
-    """A number from 1 on."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
 
 
 def main() -> None:

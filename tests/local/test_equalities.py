@@ -1,4 +1,4 @@
-"""What a federation must equal, through all its processes: plain training at one hospital, pooled descent at several."""
+"""What a federation must equal, through all its processes: plain training at one hospital, pooled descent at many."""
 
 from contextlib import closing
 from pathlib import Path
@@ -63,5 +63,5 @@ def pooled_descent(job, names: tuple[str, ...]) -> torch.nn.Linear:
         gradients = torch.autograd.grad(mse_loss(model(features).squeeze(1), targets), list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-                parameter -= 0.1 * gradient
+                parameter.sub_(0.1 * gradient)
     return model
