@@ -233,7 +233,7 @@ class JobFinished(Message):
     """Of a job that failed: what happened, and the way out."""
     rounds: Count
     """How many were closed."""
-    model: Payload | None
+    model: Payload | None = None
     """The final model's file, or the last round's; absent where no round was closed."""
     metrics: dict[Name, Metrics] = {}
     """Of the final model, by hospital."""

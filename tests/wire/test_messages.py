@@ -1,6 +1,7 @@
 """Signed messages: what is not signed, not well-formed or not for this job is refused."""
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,18 @@ from hypothesis import strategies as st
 from consilia.errors import IdentityError, Refusal, RefusedMessage
 from consilia.log import Record
 from consilia.wire.identity import Identity, PublicKey, Roster, canonical
-from consilia.wire.messages import Joined, Payload, RoundOpened, Update, encode, from_aggregator, from_hospital
+from consilia.wire.messages import (
+    FromAggregator,
+    FromHospital,
+    JobFinished,
+    Joined,
+    Payload,
+    RoundOpened,
+    Update,
+    encode,
+    from_aggregator,
+    from_hospital,
+)
 
 DIGEST = "sha256:" + "0" * 64
 CLINIC, OTHER = Identity.generate("clinic"), Identity.generate("other")
@@ -58,6 +70,18 @@ def test_a_message_survives_the_journey(update):
 def test_a_message_has_one_form_only(update):
     value, _ = encode(update, CLINIC)
     assert value == canonical(json.loads(value))
+
+
+@pytest.mark.parametrize("kind", [*get_args(FromHospital), *get_args(FromAggregator)], ids=lambda kind: kind.__name__)
+def test_what_may_be_none_may_be_left_out(kind):
+    """None is not sent: a reader must bear its absence, or a job that fails before its first round is never over."""
+    optional = [name for name, field in kind.model_fields.items() if type(None) in get_args(field.annotation)]
+    assert not [name for name in optional if kind.model_fields[name].is_required()]
+
+
+def test_a_job_that_failed_without_a_model_is_over_for_everybody():
+    finished = JobFinished(job="job", outcome="Failed", reason="Quorum", rounds=0, model=None)
+    assert from_aggregator(record(*encode(finished, CLINIC)), key=CLINIC.public(), job="job") == finished
 
 
 def test_another_hospitals_signature_is_a_forgery():
