@@ -9,6 +9,11 @@ from pathlib import Path
 from consilia.api.crd import DEFINITIONS, Definition, custom_resource_definition
 from consilia.api.reference import reference_page
 from consilia.manifest.yaml_document import write_document
+from scripts.pages.cli import cli_page
+from scripts.pages.errors import errors_page
+from scripts.pages.messages import messages_page
+from scripts.pages.python import python_page
+from scripts.pages.settings import settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = {"federatedjob": "examples/breast-cancer.yaml"}
@@ -33,6 +38,11 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
         (f"docs/reference/{definition.singular}.md", functools.partial(page_text, definition))
         for definition in DEFINITIONS
     ),
+    ("docs/reference/cli.md", cli_page),
+    ("docs/reference/errors.md", errors_page),
+    ("docs/reference/messages.md", messages_page),
+    ("docs/reference/python.md", python_page),
+    ("docs/reference/settings.md", settings_page),
 )
 """Each generated file, from the repository's root, and what makes its text. Add yours here."""
 

@@ -94,7 +94,7 @@ class Update(Message):
     codec: Literal["None"] = "None"
     """How the payload is compressed: not at all."""
     encoding: Literal["Parameters"] = "Parameters"
-    """The payload holds the trained parameters themselves: see docs/decisions/0004."""
+    """The payload holds the trained parameters themselves, not a difference: see docs/decisions/0004."""
     payload: Payload
     """The trained model's file."""
     metrics: Metrics = {}

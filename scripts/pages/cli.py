@@ -1,0 +1,96 @@
+"""docs/reference/cli.md: every command, argument, option and exit code, from the console script itself."""
+
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from consilia_workers.cli.app import app
+from scripts.pages.markdown import fenced, page, table
+
+INTRODUCTION = """\
+One console script, `consilia`. Every command takes `--help`; those with `--json` print JSON for scripts and nothing
+else on standard output. Errors go to standard error, one message each, with the way out."""
+
+Command = TyperCommand | TyperGroup
+Parameter = TyperArgument | TyperOption
+
+EXIT_CODES = """\
+| Code | Meaning |
+| --- | --- |
+| 0 | It did what it was asked for. |
+| 1 | It failed; the message says at what. |
+| 2 | The command line or a file is not valid; nothing was run. |
+| 130 | Interrupted by Ctrl-C. |"""
+
+
+def cli_page() -> str:
+    """The page."""
+    command = typer.main.get_command(app)
+    sections = (part for path, found in commands("consilia", command) for part in _section(path, found))
+    return page("# Command line", INTRODUCTION, "## Exit codes", EXIT_CODES, *sections)
+
+
+def commands(path: str, command: Command) -> Iterator[tuple[str, Command]]:
+    """The command and all below it, each with what is typed to reach it."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(f"{path} {name}", inner)
+
+
+def _section(path: str, command: Command) -> Iterator[str]:
+    yield f"## {path}"
+    text, _, codes = (command.help or "").partition("Exit codes:")
+    yield text.strip()
+    yield fenced(_usage(path, command), "text")
+    parameters = [parameter for parameter in command.params if parameter.name != "help"]
+    hints = typing.get_type_hints(command.callback) if command.callback else {}
+    arguments = [parameter for parameter in parameters if not is_option(parameter)]
+    options = [parameter for parameter in parameters if is_option(parameter)]
+    yield table(("Argument", "Type", "Meaning"), [_row(each, hints) for each in arguments])
+    yield table(("Option", "Type", "Meaning"), [_row(each, hints) for each in options])
+    if codes:
+        yield f"Exit codes: {' '.join(codes.split())}"
+
+
+def is_option(parameter: Parameter) -> bool:
+    """Whether it is given by name."""
+    return bool(parameter.opts[0].startswith("-"))
+
+
+def _usage(path: str, command: Command) -> str:
+    words = [path]
+    if any(is_option(parameter) for parameter in command.params):
+        words.append("[OPTIONS]")
+    if isinstance(command, TyperGroup):
+        return " ".join([*words, "COMMAND" if command.no_args_is_help else "[COMMAND]"])
+    for parameter in command.params:
+        if not is_option(parameter):
+            name = parameter.name.upper() + ("..." if parameter.nargs != 1 else "")
+            words.append(name if parameter.required else f"[{name}]")
+    return " ".join(words)
+
+
+def _row(parameter: Parameter, hints: dict[str, object]) -> tuple[str, str, str]:
+    names = [*parameter.opts, *parameter.secondary_opts] if is_option(parameter) else [parameter.name.upper()]
+    kind = _type(hints.get(parameter.name, str))
+    default = "" if kind == "flag" or parameter.default is None else f" Default: `{_shown(parameter.default)}`."
+    if parameter.secondary_opts:
+        default = f" Default: `{parameter.opts[0] if parameter.default else parameter.secondary_opts[0]}`."
+    return ", ".join(f"`{name}`" for name in names), kind, (parameter.help or "") + default
+
+
+def _type(hint: object) -> str:
+    inner = [each for each in typing.get_args(hint) if each is not type(None)]
+    if typing.get_origin(hint) is list:
+        return f"one or more {_type(inner[0])}s"
+    if len(inner) == 1:
+        return _type(inner[0])
+    return {bool: "flag", int: "whole number", Path: "path", str: "text"}[hint]
+
+
+def _shown(default: object) -> str:
+    return re.sub(r"\s+", " ", str(default))

@@ -1,0 +1,50 @@
+"""docs/reference/errors.md: every error and every refusal, from consilia/errors.py."""
+
+from collections.abc import Iterator
+
+from consilia.errors import Refusal
+from scripts.pages.markdown import fenced, page, table
+from scripts.pages.sources import Class, Module, read_module
+
+INTRODUCTION = """\
+Everything that Consilia raises on purpose is a `consilia.errors.ConsiliaError`. Its message says what happened and to
+which object; `remedy` is the way out. Anything else that is raised is a bug, in Consilia or in a task.
+
+At the command line an error ends `consilia` with exit code 1, a `ManifestError` with 2. A job that fails gives the kind
+of error, without the word Error, as its reason."""
+
+REFUSALS = """\
+A message that breaks a rule is refused, and nothing else is lost: its sender may send another, and the round goes on by
+its rules. The aggregator records it with the round: it stands in [RoundClosed](messages.md#roundclosed) and in the
+[report](../guides/read-the-report.md#hospitals). Where the aggregator's own messages or models break a rule, the
+hospital refuses them and leaves the job."""
+
+
+def errors_page() -> str:
+    """The page."""
+    source = read_module("consilia/errors.py")
+    return page("# Errors", INTRODUCTION, fenced(_tree(source), "text"), *_classes(source), *_refusals(source))
+
+
+def _tree(source: Module) -> str:
+    lines = source.doc.splitlines()
+    return "\n".join(line for line in lines if line.startswith(("ConsiliaError", "├", "│", "└", "    └")))
+
+
+def _classes(source: Module) -> Iterator[str]:
+    errors = [each for each in source.classes if each.name != Refusal.__name__]
+    for each in errors:
+        yield f"## {each.name}"
+        yield each.doc
+        yield _kind(each)
+
+
+def _kind(error: Class) -> str:
+    return f"A [{error.bases[0]}](#{error.bases[0].lower()})." if error.bases[0] != "Exception" else ""
+
+
+def _refusals(source: Module) -> Iterator[str]:
+    yield "## Refusals"
+    yield REFUSALS
+    found = source.class_named(Refusal.__name__).attributes
+    yield table(("Reason", "Meaning"), ((f"`{Refusal[each.name].value}`", each.doc) for each in found))

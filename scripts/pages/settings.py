@@ -1,0 +1,86 @@
+"""docs/reference/settings.md: what a process of a job is told at its start, and the environment variables."""
+
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
+from scripts.pages.markdown import fenced, page, table
+
+INTRODUCTION = """\
+What people decide is in the [job](federatedjob.md). What a process must know besides (where the log is, which key is
+its own) is in a settings file: one JSON object, given as the only argument.
+
+```text
+python -m consilia_workers aggregator SETTINGS.json
+python -m consilia_workers trainer SETTINGS.json
+python -m consilia_workers initial-model SETTINGS.json
+```
+
+`consilia run` writes these files itself; you meet them when you start the processes yourself, or look into a run's
+folder. A field that does not exist is refused. `initial-model` takes the aggregator's settings.
+
+The processes end with 0 when the job succeeded, 1 when it failed or this party had to leave, 75 (`EX_TEMPFAIL`) when
+the log cannot be reached and starting again may help."""
+
+ENVIRONMENT = (
+    ("CONSILIA_DATA", "Where the data sets of the ready-made tasks lie, each in a folder of its own."),
+    ("XDG_DATA_HOME", "Without `CONSILIA_DATA`, they lie in `consilia` in this folder. Default: `~/.local/share`."),
+    ("COLUMNS", "How wide `consilia` prints where its output is no terminal."),
+    ("NO_COLOR", "If set, `consilia` prints without colours."),
+)
+"""Variables that are read, by us or by what prints for us, and what they do."""
+
+EXAMPLE = TrainerSettings(
+    job=Path("job.json"),
+    log="sqlite:///var/lib/consilia/log",
+    roster=Path("roster.json"),
+    key=Path("key.pem"),
+    hospital="riverside",
+    state=Path("/var/lib/consilia/riverside"),
+    data=Path("/data/cardiology"),
+    data_parameters={"site": "cleveland"},
+)
+
+
+def settings_page() -> str:
+    """The page."""
+    return page(
+        "# Settings of the processes",
+        INTRODUCTION,
+        *_section("Aggregator and trainer", Settings, Settings.model_fields),
+        *_section("Aggregator", AggregatorSettings, _own(AggregatorSettings)),
+        *_section("Trainer", TrainerSettings, _own(TrainerSettings)),
+        "A trainer's file:",
+        fenced(EXAMPLE.model_dump_json(indent=2), "json"),
+        "## Environment variables",
+        table(("Variable", "Meaning"), ((f"`{name}`", meaning) for name, meaning in ENVIRONMENT)),
+    )
+
+
+def _own(settings: type[BaseModel]) -> list[str]:
+    return [name for name in settings.model_fields if name not in Settings.model_fields]
+
+
+def _section(title: str, settings: type[BaseModel], names: typing.Iterable[str]) -> Iterator[str]:
+    yield f"## {title}"
+    yield table(("Field", "Type", "Default", "Meaning"), (_row(name, settings.model_fields[name]) for name in names))
+
+
+def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
+    default = "**required**" if field.is_required() else _default(field.get_default(call_default_factory=True))
+    return f"`{name}`", _type(field.annotation), default, field.description or ""
+
+
+def _default(value: object) -> str:
+    return "none" if value is None else f"`{value}`"
+
+
+def _type(annotation: object) -> str:
+    inner = [each for each in typing.get_args(annotation) if each is not type(None)]
+    if typing.get_origin(annotation) is dict:
+        return "map of texts"
+    return {Path: "path", str: "text", int: "whole number"}[inner[0] if inner else annotation]
