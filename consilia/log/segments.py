@@ -84,7 +84,8 @@ def own(directory: Path) -> int:
     while True:
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
-            directory.chmod(0o700)
+            with suppress(FileNotFoundError):  # a collector was faster; found out below
+                directory.chmod(0o700)
         try:
             descriptor = open_directory(directory)
         except FileNotFoundError:  # a collector came in between and found it empty
