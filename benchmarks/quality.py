@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
 from benchmarks.options import positive, progress, work_folder
 from consilia.errors import ConsiliaError, RunError
@@ -132,14 +132,14 @@ def summarise(samples: Sequence[Report]) -> Quality:
         samples=len(samples),
         dropped_updates=sum(len(closed.dropped) for closed in rounds),
         training_seconds=round(median(seed.wall_seconds for seed in whole.seeds), 1),
-        metrics={metric: _figure(each, averaged[metric]) for metric, each in compared.items()},
-        by_hospital={hospital: _figure(compared[first], [hospital]) for hospital in averaged[first]},
+        metrics={metric: figure(each, dict.fromkeys(averaged[metric], 1)) for metric, each in compared.items()},
+        by_hospital={hospital: figure(compared[first], {hospital: 1}) for hospital in averaged[first]},
     )
 
 
-def _figure(samples: Sequence[Comparison], hospitals: Sequence[str]) -> Figure:
-    """The mean over the hospitals in each sample, then mean and deviation over the samples."""
-    spreads = {way: Spread.of([_mean(sample, way, hospitals) for sample in samples]) for way in samples[0].ways}
+def figure(samples: Sequence[Comparison], weights: Mapping[str, int]) -> Figure:
+    """The weighted mean over hospitals in each sample, then mean and deviation over the samples."""
+    spreads = {way: Spread.of([_mean(sample, way, weights) for sample in samples]) for way in samples[0].ways}
     return {
         way: {"mean": round(spread.mean, 4), "sd": None if spread.deviation is None else round(spread.deviation, 4)}
         for way, spread in spreads.items()
@@ -147,13 +147,16 @@ def _figure(samples: Sequence[Comparison], hospitals: Sequence[str]) -> Figure:
     }
 
 
-def _mean(sample: Comparison, way: Way, hospitals: Sequence[str]) -> float:
-    figures = [row.of(way) for row in sample.rows if row.name in hospitals]
-    return fmean(figure.mean for figure in figures if figure)
+def _mean(sample: Comparison, way: Way, weights: Mapping[str, int]) -> float:
+    figures = {row.name: row.of(way) for row in sample.rows if row.name in weights}
+    return sum(weights[name] * found.mean for name, found in figures.items() if found) / sum(weights.values())
 
 
 Benchmark = Callable[[argparse.Namespace, Path], Sequence[Report]]
 """From the command line and a work folder to the samples."""
+
+Summary = Callable[[Sequence[Report]], Quality]
+"""From the samples to what is printed."""
 
 
 def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -167,11 +170,11 @@ def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def main(options: argparse.Namespace, benchmark: Benchmark) -> None:
+def main(options: argparse.Namespace, benchmark: Benchmark, summary: Summary = summarise) -> None:
     """Train, summarise and print."""
     try:
         with work_folder(options.work) as work:
-            quality = summarise(benchmark(options, work))
+            quality = summary(benchmark(options, work))
     except ConsiliaError as error:
         sys.exit(f"error: {error}")
     print(json.dumps(asdict(quality)) if options.json else as_text(quality))

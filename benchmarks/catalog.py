@@ -1,0 +1,47 @@
+"""Which benchmarks there are, and with which options their figures in the docs are taken."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One command."""
+
+    name: str
+    module: str
+    options: str = ""
+    peers: bool = False
+    """Whether other frameworks can run beside."""
+    work: bool = False
+    """Whether it can go on where it was interrupted."""
+
+    def arguments(self, peers: Path | None, work: Path | None) -> list[str]:
+        """What `python` is given; `work` is the folder of all benchmarks."""
+        found = ["-m", self.module, *self.options.split()]
+        found += ["--peers", str(peers)] if self.peers and peers else []
+        return found + (["--work", str(work / self.name)] if self.work and work else []) + ["--json"]
+
+    def command(self, *, peers: bool) -> str:
+        """As the docs show it: no folder of any machine."""
+        words = ["python", "-m", self.module, *self.options.split()]
+        return " ".join([*words, "--peers DIR"] if self.peers and peers else words)
+
+
+ALL = (
+    Benchmark(name="small", module="benchmarks.rounds", options="--model small --rounds 30 --repeats 3", peers=True),
+    Benchmark(name="large", module="benchmarks.rounds", options="--model large --rounds 5 --repeats 3", peers=True),
+    Benchmark(name="huge", module="benchmarks.rounds", options="--model huge --rounds 2"),
+    Benchmark(name="heart-disease", module="benchmarks.heart_disease", options="--seeds 5", work=True),
+    Benchmark(name="stroke", module="benchmarks.stroke", options="--folds 5 --repeats 3", work=True),
+    Benchmark(
+        name="stroke-outcome",
+        module="benchmarks.stroke",
+        options="--outcome dependent6m --folds 5 --repeats 3",
+        work=True,
+    ),
+    Benchmark(name="heart-failure", module="benchmarks.heart_failure", options="--seeds 1", work=True),
+    Benchmark(name="log", module="benchmarks.log"),
+    Benchmark(name="strategies", module="benchmarks.strategies", options="--hospitals 10"),
+)
+"""In the order of the docs."""

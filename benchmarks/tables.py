@@ -1,0 +1,135 @@
+"""From results to the tables of docs/benchmarks.md, and into the places that are marked for them."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.quality import spread_text
+from benchmarks.results import Result, Results
+from consilia.errors import RunError
+
+ROUND_ROWS = {
+    "wall_seconds_per_round": "wall, s a round: median",
+    "wall_seconds_mean": "wall, s a round: mean",
+    "wall_seconds_worst": "wall, s: the worst round",
+    "cpu_seconds_per_round": "CPU of all processes, s a round",
+    "aggregator_peak_mib": "aggregator, peak MiB",
+    "hospital_peak_mib": "hospital, peak MiB",
+    "disk_peak_mib": "disk, peak MiB",
+    "start_seconds": "start to round 1, s",
+    "rounds": "rounds",
+    "other_cpu_cores": "cores busy with other work",
+}
+
+Page = Mapping[str, str]
+"""Markdown by the name of the place where it belongs."""
+
+Section = Callable[[Mapping[str, Any]], str]
+"""From what a benchmark printed to a table."""
+
+
+def fill(text: str, page: Page) -> str:
+    """The text with what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` replaced, for each name.
+
+    Raises:
+        RunError: the text has no such place, or one that does not end.
+    """
+    for name, content in page.items():
+        place = re.compile(rf"(<!-- {re.escape(name)}:begin -->\n).*?(<!-- {re.escape(name)}:end -->)", re.DOTALL)
+        if len(place.findall(text)) != 1:
+            raise RunError(f"no single place between <!-- {name}:begin --> and <!-- {name}:end -->.")
+        text = place.sub(lambda found, content=content: f"{found[1]}{content.strip()}\n{found[2]}", text)
+    return text
+
+
+def docs_page(results: Results) -> Page:
+    """The places of docs/benchmarks.md; one for each benchmark, whether it has results or not, and the machine."""
+    return {"benchmarks:machine": machine(results)} | {
+        f"benchmarks:{name}": section(results.get(name), make) for name, make in SECTIONS.items()
+    }
+
+
+def section(result: Result | None, make: Section) -> str:
+    """The table, with the command and the day."""
+    if result is None:
+        return "Not measured yet."
+    return f"`{result.command}`, {result.date}:\n\n{make(result.measured)}"
+
+
+def machine(results: Results) -> str:
+    """What the figures were taken on; benchmarks that were run elsewhere are named."""
+    places: dict[str, list[str]] = {}
+    for name, result in results.items():
+        places.setdefault(f"{result.machine}; Consilia {result.consilia}", []).append(name)
+    if len(places) == 1:
+        return f"All figures: {next(iter(places))}."
+    return "\n".join(f"- {', '.join(names)}: {place}" for place, names in places.items())
+
+
+def rounds_table(measured: Mapping[str, Any]) -> str:
+    """Ours, and the peers beside it with how many times ours their figures are."""
+    peers = measured.get("peers", [])
+    head = ["", "Consilia", *(f"{peer_name(peer)} ({peer['transport']})" for peer in peers)]
+    rows = [
+        [words, number(measured[name]), *(beside(peer, name) for peer in peers)] for name, words in ROUND_ROWS.items()
+    ]
+    return table(head, rows)
+
+
+def peer_name(peer: Mapping[str, Any]) -> str:
+    """Name and version."""
+    names = {"nvflare": "NVFlare", "flower": "Flower"}
+    return f"{names.get(peer['peer'], peer['peer'])} {peer['version']}"
+
+
+def beside(peer: Mapping[str, Any], name: str) -> str:
+    """A peer's figure, and how many times ours it is where that was reckoned."""
+    if name not in peer:
+        return "not measured"
+    times = peer["times_ours"].get(name)
+    return number(peer[name]) + (f" ({number(times)} times ours)" if times else "")
+
+
+def quality_table(measured: Mapping[str, Any]) -> str:
+    """One row a metric, then one a hospital."""
+    first = next(iter(measured["metrics"]))
+    rows = [[f"mean {metric}", *ways(figure)] for metric, figure in measured["metrics"].items()]
+    rows += [[f"{hospital}, {first}", *ways(figure)] for hospital, figure in measured["by_hospital"].items()]
+    return table(["", "alone", "federated", "pooled"], rows)
+
+
+def ways(figure: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Alone, federated and pooled."""
+    return [spread_text(figure[way]) if way in figure else "" for way in ("alone", "federated", "pooled")]
+
+
+def plain_table(measured: Mapping[str, Any]) -> str:
+    """Each field by its own name."""
+    return table(["", ""], [[name.replace("_", " "), number(value)] for name, value in measured.items()])
+
+
+def number(value: float) -> str:
+    """Three digits that count; whole numbers whole."""
+    if isinstance(value, int) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """As Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+SECTIONS: Mapping[str, Section] = {
+    "small": rounds_table,
+    "large": rounds_table,
+    "huge": rounds_table,
+    "heart-disease": quality_table,
+    "stroke": quality_table,
+    "stroke-outcome": quality_table,
+    "heart-failure": quality_table,
+    "log": plain_table,
+    "strategies": plain_table,
+}
+"""How each benchmark's results are shown."""
