@@ -83,6 +83,14 @@ class BrokenLoss(Linear):
         return binary_cross_entropy_with_logits(logits, (targets > 0).float(), reduction="none")
 
 
+class Unsqueezed(Linear):
+    """Another one: scores of shape (n, 1), which a comparison with (n,) targets would broadcast to (n, n)."""
+
+    def predict(self, model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, targets = super().predict(model, batch)
+        return scores.unsqueeze(1), targets
+
+
 class BrokenData(Linear):
     """An ordinary bug."""
 

@@ -204,10 +204,10 @@ def test_a_metric_that_is_not_defined_is_left_out():
     assert set(learner(job).evaluate(rounds_of(job))) == {"loss"}
 
 
-def test_an_unknown_metric_is_refused_with_the_known_ones():
+def test_an_unknown_metric_is_refused_before_the_first_round_with_the_known_ones():
     job = training_job(evaluation={"metrics": ["acuracy"]})
     with pytest.raises(TaskError, match=r"no metric acuracy\. Choose from accuracy, auc"):
-        learner(job).evaluate(rounds_of(job))
+        learner(job)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,19 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
 def test_mistakes_in_a_task_are_named(task, error, words):
     with pytest.raises(error, match=words):
         rounds_of(training_job(task))
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (made_up.BrokenLoss, r"loss\(\) gave a tensor of shape \(\d+,\), not one number\. Return the mean"),
+        (made_up.Unsqueezed, r"predict\(\) gave scores \(\d+, 1\) and targets \(\d+,\)\. Give shapes"),
+    ],
+)
+def test_mistakes_that_would_give_a_wrong_figure_are_named(task, words):
+    one = learner(training_job(task))
+    with pytest.raises(TaskError, match=words):
+        one.evaluate(bytearray().join(one.initial()))
 
 
 def test_divergence_is_named_with_its_round_and_step():

@@ -22,6 +22,8 @@ from consilia_workers.report.results import SeedResult
 
 _TICK = 0.05
 """How often the display is brought up to date, in seconds."""
+_ERROR = "error: "
+"""How the last line of a process begins that could not go on."""
 _FAREWELL = 10.0
 """How long processes may take to end by themselves after the job's last word, in seconds."""
 
@@ -54,24 +56,28 @@ class Federation:
     def _follow(self, watch: Watch) -> JobFinished:
         """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
         while watch.finished is None:
-            for ended in self._processes.poll(_TICK):
-                self._mourn(ended)
+            ended = list(self._processes.poll(_TICK))
             for heard in watch.news():
                 self._display.said(heard.message)
+            for each in ended:
+                self._mourn(each, over=watch.finished is not None)
         return watch.finished
 
-    def _mourn(self, ended: Ended) -> None:
+    def _mourn(self, ended: Ended, *, over: bool) -> None:
+        """Say why somebody is gone. Once the job is over all go, but whose error ended it is still worth a line."""
         words = _last_words(self._folder.output(ended.name))
-        if ended.name == AGGREGATOR and ended.code != 0:
-            raise RunError(f"the aggregator ended with code {ended.code}: {words}", remedy="Start again with --resume.")
-        if ended.code != 0:
+        if ended.name == AGGREGATOR:
+            if ended.code != 0 and not over:
+                message = f"the aggregator ended with code {ended.code}: {words}"
+                raise RunError(message, remedy="Start again with --resume.")
+        elif ended.code != 0 and not (over and _is_log_line(words)):
             self._display.note(f"{ended.name} left: {words}")
 
     def _await_farewells(self) -> None:
         deadline = monotonic() + _FAREWELL
         while self._processes.names() and monotonic() < deadline:
-            for _ in self._processes.poll(_TICK):
-                pass
+            for ended in self._processes.poll(_TICK):
+                self._mourn(ended, over=True)
 
     def _keep_model(self, log: Log, finished: JobFinished) -> None:
         if finished.model:
@@ -125,7 +131,7 @@ def _run_to_end(processes: Processes, program: Program, while_waiting: Callable[
     while True:
         for ended in processes.poll(_TICK):
             if ended.name == program.name and ended.code != 0:
-                raise RunError(f"{program.name} failed: {_last_words(program.output)}")
+                raise RunError(f"{program.name} failed: {_last_words(program.output).removeprefix(_ERROR)}")
             if ended.name == program.name:
                 return
         while_waiting()
@@ -135,6 +141,11 @@ def _last_words(output: Path) -> str:
     """The last line that a process printed."""
     lines = output.read_text(errors="replace").strip().splitlines() if output.exists() else []
     return lines[-1] if lines else f"see {output}"
+
+
+def _is_log_line(words: str) -> bool:
+    """Whether it begins with a date, as all do but the last line of a process that failed."""
+    return words[:4].isdigit()
 
 
 def _result(seed: int, watch: Watch, finished: JobFinished, started: float) -> SeedResult:

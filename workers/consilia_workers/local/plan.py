@@ -7,7 +7,7 @@ from pathlib import Path
 from consilia.api import FederatedJob
 from consilia.errors import DataError, ManifestError
 from consilia.manifest import Manifest, load
-from consilia_workers.datasets.catalog import dataset_path, sites
+from consilia_workers.datasets.catalog import CATALOG, dataset_path, sites
 from consilia_workers.local.site import Site
 
 
@@ -71,6 +71,9 @@ def _site(manifest: Manifest, hospital: str, names: Sequence[str], data: Path | 
         return Site(hospital=hospital, path=Path(place.path) if place else None, parameters=dataset.spec.parameters)
     if data is not None:
         return Site(hospital=hospital, path=_place(data, hospital, names), parameters={})
+    if name not in CATALOG:
+        remedy = f"Give --data FOLDER, or a `kind: Dataset` document named {name} in the namespace {hospital}."
+        raise DataError(f"nothing says where the data set {name} of {hospital} is.", remedy=remedy)
     known = sites(name)
     if hospital not in known:
         remedy = f"Use names from {', '.join(known)}; or describe its data in a `kind: Dataset` document, or by --data."

@@ -51,10 +51,17 @@ class Steps:
 
     def _loss(self, batch: Batch) -> Tensor:
         with torch.autocast(self._device.type, self._dtype or torch.bfloat16, enabled=self._dtype is not None):
-            loss = guarded("loss()", self._task.loss, self._model, batch)
-        if not isinstance(loss, Tensor) or loss.ndim != 0:
-            shape = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise TaskError(
-                f"the task's loss() gave {shape}, not one number.", remedy="Return the mean over the batch."
-            )
-        return loss
+            return loss_of(self._task, self._model, batch)
+
+
+def loss_of(task: Task, model: nn.Module, batch: Batch) -> Tensor:
+    """The task's loss of one batch.
+
+    Raises:
+        TaskError: it failed or is not one number.
+    """
+    loss = guarded("loss()", task.loss, model, batch)
+    if not isinstance(loss, Tensor) or loss.ndim != 0:
+        shape = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise TaskError(f"the task's loss() gave {shape}, not one number.", remedy="Return the mean over the batch.")
+    return loss

@@ -17,7 +17,7 @@ from consilia_workers.source import DataSource, Split
 from consilia_workers.task import Batch, Task
 from consilia_workers.training import batches
 from consilia_workers.training.device import choose_device
-from consilia_workers.training.evaluation import evaluate
+from consilia_workers.training.evaluation import evaluate, refuse_unknown_metrics
 from consilia_workers.training.guard import guarded
 from consilia_workers.training.schedule import learning_rate_factor
 from consilia_workers.training.seeds import seed_for
@@ -31,10 +31,11 @@ class TorchLearner(Learner):
         """`sources` is empty where only the initial model is wanted.
 
         Raises:
-            TaskError: the task's model is unusable.
+            TaskError: the task's model is unusable, or the job wants a metric that the task lacks.
             DataError: the data is absent or not what the task expects.
         """
         super().__init__(job, sources[0] if sources else None)
+        refuse_unknown_metrics(task, job.spec.evaluation.metrics)
         self._task, self.lower_is_better = task, task.lower_is_better
         self._party = "+".join(source.hospital for source in sources)
         self._model = self._fresh().to(choose_device(job.spec.training.device))
