@@ -19,7 +19,7 @@ FLOORS = {
     "stroke": ("auc", 0.775),
     "stroke-outcome": ("auc", 0.76),
 }
-"""The mean over the hospitals that one training reaches at least: the docs' figures less what one fold or seed varies."""
+"""The mean over the hospitals that a run reaches at least: the docs' figures less what a fold or a seed varies."""
 
 NEEDS = {"heart-disease": "heart_disease", "stroke": "ist", "stroke-outcome": "ist"}
 """The folder that an example's data lies in, where it brings none."""
