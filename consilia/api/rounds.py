@@ -102,6 +102,10 @@ class EvaluationSpec(ApiObject):
         "hospitals weighted by their samples.",
     )
 
+    def reported(self) -> tuple[str, ...]:
+        """The metrics that hospitals report: `metrics`, and whatever else `stopWhen` looks at."""
+        return tuple(dict.fromkeys([*self.metrics, *(stop.metric for stop in self.stop_when)]))
+
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="self.stopWhen.all(c, c.metric == 'loss' || c.metric in self.metrics)",

@@ -74,9 +74,12 @@ class Clinic:
             for piece in pieces:
                 transaction.append(self.topic, piece)
 
-    def join(self, **changes: object) -> None:
+    def joined(self, **changes: object) -> Joined:
         fields = {"job": "job", "hospital": self.identity.name, **self.digests(), "samples": 10, "version": "test"}
-        self.say(Joined.model_validate({**fields, **changes}))
+        return Joined.model_validate({**fields, **changes})
+
+    def join(self, **changes: object) -> None:
+        self.say(self.joined(**changes))
 
     def update(self, opened: RoundOpened, data: bytes, **changes: object) -> Update:
         """The header of an honest update with these bytes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, time
 
 from consilia.api import FederatedJob
-from consilia.errors import FencedError, PermanentError, QuorumError
+from consilia.errors import FencedError, PermanentError, QuorumError, TaskError
 from consilia.log import Log, Transaction, topics
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.layout import Layout
@@ -28,11 +28,11 @@ from consilia.wire.messages import (
 from consilia.wire.payload import describe
 from consilia_workers.model_reader import VERSION
 from consilia_workers.rounds.combining import Combining, Stored, refuse_half_precision
-from consilia_workers.rounds.metrics import reached
+from consilia_workers.rounds.metrics import asked, reached
 from consilia_workers.rounds.outcome import outcome
 from consilia_workers.rounds.quorum import Attendance, Quorum
 from consilia_workers.rounds.reception import Reception
-from consilia_workers.rounds.recovery import Standing, find_chunks, read_standing
+from consilia_workers.rounds.recovery import Standing, find_chunks, find_model, read_standing
 from consilia_workers.settings import config_digest
 from consilia_workers.strategies.choosing import choose
 
@@ -96,6 +96,7 @@ class Aggregator:
 
         Raises:
             TaskError: the task gives no initial model, or none that the strategy can serve.
+            RecordGoneError: the log has lost the model.
         """
         self._make_topics()
         self._standing = read_standing(self._log, self._name, self._identity.public())
@@ -119,20 +120,26 @@ class Aggregator:
 
     def _publish_initial(self) -> None:
         topic = topics.model(self._name)
-        if self._log.end_offset(topic) == 0:
-            path = self._make_initial()
-            with self._producer.transaction() as transaction:
-                transaction.append_file(topic, path, key_prefix="model", headers={VERSION: "0"})
-            path.unlink()
+        # Not by the topic's end: a transaction that was aborted may have moved it.
+        if self._standing.closed or find_chunks(self._log, topic, 0):
+            return
+        path = self._make_initial()
+        with self._producer.transaction() as transaction:
+            transaction.append_file(topic, path, key_prefix="model", headers={VERSION: "0"})
+        path.unlink()
 
     def _find_model(self) -> tuple[Stored, Layout]:
-        stored = find_chunks(self._log, topics.model(self._name), self._standing.closed)["model"]
+        stored = find_model(self._log, self._name, self._standing.closed)
         head = bytearray()
         for index in range(len(stored.offsets)):
             head += stored.chunk(self._log, index)
             if len(head) >= 8 + int.from_bytes(head[:8], "little"):
                 break
-        return stored, Layout.parse(head)
+        layout = Layout.parse(head)
+        size = sum(len(stored.chunk(self._log, index)) for index in range(len(stored.offsets)))
+        if size != layout.size:
+            raise TaskError(f"the model's file has {size} bytes, but its header announces {layout.size}.")
+        return stored, layout
 
     def await_quorum(self) -> None:
         """Wait until enough hospitals are there for the first round.
@@ -144,14 +151,17 @@ class Aggregator:
         while self._standing.closed == 0 and self._standing.opened is None and len(self._reception.present) < needed:
             missing = sorted(set(self._roster.hospitals) - self._reception.present)
             if self._reception.possible < needed:
-                raise QuorumError(f"{needed} hospitals are needed to start, but {self._gone()}.")
+                there = len(self._roster.hospitals)
+                message = f"{needed} hospitals are needed to start, and the roster has {there}.{self._gone()}"
+                raise QuorumError(message, remedy="Lower hospitals.minReady, or see why they left.")
             self._refuse_overtime(f"waiting for {', '.join(missing)}")
             logger.info("%d of %d hospitals are there; waiting for %s", len(self._reception.present), needed, missing)
             self._reception.wait(self._patience(_REMINDER))
             self._reception.read(None)
 
     def _gone(self) -> str:
-        return ", ".join(f"{name} left ({reason})" for name, reason in sorted(self._reception.left.items()))
+        left = ", ".join(f"{name} left ({reason})" for name, reason in sorted(self._reception.left.items()))
+        return f" {left}." if left else ""
 
     def _refuse_overtime(self, doing: str) -> None:
         if monotonic() >= self._end:
@@ -224,10 +234,9 @@ class Aggregator:
 
     def _why(self, opened: RoundOpened, attendance: Attendance) -> str:
         absent = sorted(set(self._roster.hospitals) - attendance.arrived)
-        gone = f" {self._gone()}." if self._reception.left else ""
         return (
             f"round {opened.round} of {self._name} has {len(attendance.arrived)} of {self._quorum.minimum_updates} "
-            f"updates after {attendance.extensions} extensions; missing: {', '.join(absent)}.{gone}"
+            f"updates after {attendance.extensions} extensions; missing: {', '.join(absent)}.{self._gone()}"
         )
 
     def _extend(self, opened: RoundOpened, attendance: Attendance) -> None:
@@ -248,13 +257,14 @@ class Aggregator:
         with self._producer.transaction() as transaction:
             model = self._publish(transaction, combining, opened.round)
             seconds = {"aggregate": round(monotonic() - started, 4)}
-            closed = outcome(opened, model, reception, dropped=dropped, seconds=seconds)
+            metrics = self._spec.evaluation.reported()
+            closed = outcome(opened, model, reception, metrics=metrics, dropped=dropped, seconds=seconds)
             value, headers = encode(closed, self._identity)
             transaction.append(topics.rounds(self._name), value, headers=headers)
             self._settle(transaction)
-        reception.end_round()
+        reception.end_round(closed.model.sha256)
         self._standing = self._standing.after(closed)
-        self._model = find_chunks(self._log, topics.model(self._name), opened.round)["model"]
+        self._model = find_model(self._log, self._name, opened.round)
         logger.info("round %d closed with %d updates", opened.round, len(closed.cohort))
 
     def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
@@ -281,21 +291,22 @@ class Aggregator:
 
     def evaluate(self) -> dict[str, Metrics]:
         """The final model's metrics, hospital by hospital; who does not answer in time is left out."""
-        opened = self._standing.evaluation or EvaluationOpened(
-            job=self._name,
-            round=self._standing.closed,
-            model=self._model_payload(),
-            hospitals=sorted(self._reception.present),
-            deadline=time() + self._spec.rounds.deadline_seconds,
-        )
         if self._standing.evaluation is None:
-            self._say(opened)
+            self._say(
+                EvaluationOpened(
+                    job=self._name,
+                    round=self._standing.closed,
+                    model=self._model_payload(),
+                    hospitals=sorted(self._reception.present),
+                    deadline=time() + self._spec.rounds.deadline_seconds,
+                )
+            )
         deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
             self._reception.wait(deadline - monotonic())
             self._reception.read(None)
-        answers = sorted(self._reception.evaluated.items())
-        return {name: answer.metrics for name, answer in answers if answer.model_digest == opened.model.sha256}
+        names = self._spec.evaluation.reported()
+        return {name: asked(answer.metrics, names) for name, answer in sorted(self._reception.evaluated.items())}
 
     def succeed(self, metrics: Mapping[str, Metrics]) -> JobFinished:
         """The last word of a job that did what it was asked for."""

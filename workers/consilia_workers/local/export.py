@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from consilia.log import Log, topics
-from consilia_workers.rounds.recovery import find_chunks
+from consilia.log import Log
+from consilia_workers.rounds.recovery import find_model
 
 
 def export_model(log: Log, job: str, version: int, path: Path) -> None:
-    """Write the model that round `version` gave; anybody's `safetensors.torch.load_file` reads it."""
-    stored = find_chunks(log, topics.model(job), version)["model"]
+    """Write the model that round `version` gave; anybody's `safetensors.torch.load_file` reads it.
+
+    Raises:
+        RecordGoneError: it is not on the log (any more).
+    """
+    stored = find_model(log, job, version)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         for index in range(len(stored.offsets)):

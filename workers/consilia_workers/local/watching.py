@@ -1,37 +1,21 @@
 """Follows a job from outside: what the rounds topic says becomes events for people and for the report."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from consilia.log import Log, follow, topics
+from consilia.log import Log
 from consilia.wire.identity import PublicKey
-from consilia.wire.messages import (
-    EvaluationOpened,
-    FromAggregator,
-    JobFinished,
-    RoundClosed,
-    RoundExtended,
-    RoundOpened,
-    from_aggregator,
-)
+from consilia.wire.messages import EvaluationOpened, JobFinished, RoundClosed, RoundExtended, RoundOpened
 from consilia_workers.report.results import RefusedResult, RoundResult
+from consilia_workers.rounds_reader import Heard, RoundsReader
+
+__all__ = ["Heard", "Watch"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """One message of the aggregator, with its time."""
-
-    message: FromAggregator
-    timestamp: float
-    """Seconds since the epoch."""
-
-
-class Watch:
-    """Reads the rounds topic as it grows."""
+class Watch(RoundsReader):
+    """Reads the rounds topic as it grows, and keeps what the report needs."""
 
     def __init__(self, log: Log, job: str, key: PublicKey) -> None:
-        self._log, self._job, self._key = log, job, key
-        self.topic, self.offset = topics.rounds(job), 0
+        super().__init__(log, job, key)
         self._opened: dict[int, float] = {}
         self.first_opened: float | None = None
         """When round 1 was opened."""
@@ -41,9 +25,7 @@ class Watch:
 
     def news(self) -> Iterator[Heard]:
         """What was said since the last call."""
-        for record in follow(self._log, self.topic, self.offset):
-            self.offset = record.offset + 1
-            heard = Heard(message=from_aggregator(record, key=self._key, job=self._job), timestamp=record.timestamp)
+        for heard in super().news():
             self._note(heard)
             yield heard
 

@@ -10,6 +10,9 @@ from consilia.wire.layout import Layout
 from consilia.wire.messages import SIGNATURE, FromHospital, RefusedUpdate, RoundOpened, Update, from_hospital
 from consilia.wire.payload import PayloadCheck
 
+_TURN = 2048
+"""So many records of one hospital are read at a time, give or take a batch: whoever floods its topic delays nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
@@ -45,21 +48,28 @@ class HospitalInbox:
         self._accepted: Arrived | None = None
 
     def read(self, log: Log, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
-        """What has come since the last call, checked against the open round."""
-        while records := log.read(self.topic, self.position):
+        """What has come since the last call, or the beginning of it, checked against the open round."""
+        left = _TURN
+        while left > 0 and (records := log.read(self.topic, self.position)):
+            left -= len(records)
             for record in records:
                 self.position = record.offset + 1
                 try:
                     yield from self._take(record, opened)
                 except RefusedMessage as error:
                     self._pending = None
-                    yield RefusedUpdate(hospital=self._hospital, reason=error.reason, message=error.message[:512])
+                    yield self._refused(error.reason, error.message)
                 if self._pending is None:
                     self.settled = self.position
 
+    def _refused(self, reason: Refusal, text: str) -> RefusedUpdate:
+        """For the record. The sender may have chosen parts of the words: no control characters get into a log."""
+        printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:512])
+        return RefusedUpdate(hospital=self._hospital, reason=reason, message=printable)
+
     def _take(self, record: Record, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
         if SIGNATURE not in record.headers:
-            yield from self._chunk(record)
+            yield from self._chunk(record, opened)
             return
         if self._pending:
             yield self._cut_short(self._pending)
@@ -71,11 +81,12 @@ class HospitalInbox:
             check = PayloadCheck(self._hospital, message.payload, self._layout)
             self._pending = _Pending(update=message, check=check)
 
-    def _chunk(self, record: Record) -> Iterator[Arrived]:
+    def _chunk(self, record: Record, opened: RoundOpened | None) -> Iterator[Arrived]:
         """A piece of payload. Pieces of something refused or repeated are passed over."""
         pending = self._pending
         if pending is None:
             return
+        self._check(pending.update, opened)  # again: the round may have closed since the header came
         pending.check.feed(record.value)
         pending.offsets.append(record.offset)
         if pending.check.complete:
@@ -85,8 +96,8 @@ class HospitalInbox:
 
     def _cut_short(self, pending: _Pending) -> RefusedUpdate:
         self._pending = None
-        message = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
-        return RefusedUpdate(hospital=self._hospital, reason=Refusal.TRUNCATED, message=message)
+        text = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
+        return self._refused(Refusal.TRUNCATED, text)
 
     def _repeats(self, update: Update) -> bool:
         """Whether this very update was counted already. Sent again after a crash, it counts once."""

@@ -15,6 +15,10 @@ logger = logging.getLogger("consilia.aggregator")
 
 _REFUSALS_RECORDED = 10
 """So many refused messages of one hospital are recorded in a round, and that there were more."""
+_REFUSALS_IN_ALL = 256
+"""So many of all hospitals together, or the record would no longer fit the log."""
+_ANOTHER_MAY_COME = frozenset({Refusal.FORGED, Refusal.STALE, Refusal.CONFLICTING})
+"""Refusals that say nothing about the hospital's update of this round. After any other nobody waits: it is spoilt."""
 
 
 class Reception:
@@ -37,15 +41,18 @@ class Reception:
         self.arrived: dict[str, Arrived] = {}
         self.refused: list[RefusedUpdate] = []
         self.evaluated: dict[str, Evaluated] = {}
+        """The answers about the newest model."""
+        self._newest = last.model.sha256 if last else ""
 
     @property
     def possible(self) -> int:
-        """How many hospitals can still contribute."""
-        return len(self.inboxes) - len(self.left)
+        """How many hospitals have contributed to the round or still can."""
+        return len(self.inboxes) - len(self.left.keys() - self.arrived.keys())
 
-    def end_round(self) -> None:
-        """What arrived and what was refused is on the record now."""
-        self.arrived, self.refused = {}, []
+    def end_round(self, model_digest: str) -> None:
+        """What arrived and what was refused is on the record now, and there is a new model."""
+        self.arrived, self.refused, self.evaluated = {}, [], {}
+        self._newest = model_digest
 
     def read(self, opened: RoundOpened | None) -> None:
         """Take in what has come since the last call."""
@@ -57,6 +64,8 @@ class Reception:
                         self._appear(name)
                     case RefusedUpdate():
                         self._refuse(event)
+                        if event.reason not in _ANOTHER_MAY_COME:
+                            self.present.discard(name)
                     case _:
                         self._hear(name, event)
 
@@ -69,6 +78,7 @@ class Reception:
             case Joined() if (message.config_digest, message.roster_digest) != (self._config, self._roster):
                 text = f"{name} joined under another configuration or roster"
                 self._refuse(RefusedUpdate(hospital=name, reason=Refusal.WRONG_JOB, message=text))
+                self.present.discard(name)
             case Joined():
                 logger.info("%s joined with %d records", name, message.samples)
                 self._appear(name)
@@ -76,15 +86,18 @@ class Reception:
                 logger.warning("%s left: %s", name, message.reason)
                 self.left[name] = message.reason
                 self.present.discard(name)
-            case Evaluated():
+            case Evaluated() if message.model_digest == self._newest:
                 self.evaluated[name] = message
+            case Evaluated():
+                text = f"{name} evaluated another model than the newest"
+                self._refuse(RefusedUpdate(hospital=name, reason=Refusal.WRONG_BASE, message=text))
 
     def _refuse(self, refused: RefusedUpdate) -> None:
-        """Only so many a round: nobody may fill the record with rubbish until it no longer fits the log."""
+        """Only so many a round: nobody may fill the record with rubbish."""
         count = sum(other.hospital == refused.hospital for other in self.refused)
         if count == _REFUSALS_RECORDED:
             refused = refused.model_copy(update={"message": "more of this hospital's messages were refused"})
-        if count <= _REFUSALS_RECORDED:
+        if count <= _REFUSALS_RECORDED and len(self.refused) < _REFUSALS_IN_ALL:
             logger.warning("refused from %s: %s: %s", refused.hospital, refused.reason, refused.message)
             self.refused.append(refused)
 

@@ -13,10 +13,10 @@ from consilia.wire.messages import (
     RoundClosed,
     RoundExtended,
     RoundOpened,
-    from_aggregator,
 )
 from consilia_workers.model_reader import VERSION, chunk_index
 from consilia_workers.rounds.combining import Stored
+from consilia_workers.rounds_reader import RoundsReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,24 @@ def read_standing(log: Log, job: str, key: PublicKey) -> Standing:
     """Fold the rounds topic.
 
     Raises:
-        RefusedMessage: a message on it is not this aggregator's own.
+        RefusedMessage: a message on it is of another version of Consilia.
     """
     standing = Standing()
-    for record in follow(log, topics.rounds(job), 0):
-        standing = standing.after(from_aggregator(record, key=key, job=job))
+    for heard in RoundsReader(log, job, key).news():
+        standing = standing.after(heard.message)
     return standing
+
+
+def find_model(log: Log, job: str, version: int) -> Stored:
+    """Where the chunks of the model lie that round `version` gave; 0 is the initial model.
+
+    Raises:
+        RecordGoneError: it is not there (any more).
+    """
+    topic = topics.model(job)
+    if stored := find_chunks(log, topic, version).get("model"):
+        return stored
+    raise RecordGoneError(f"model {version} is not on {topic}.")
 
 
 def find_chunks(log: Log, topic: str, version: int) -> dict[str, Stored]:
