@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import rfc8785
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -51,7 +51,7 @@ class PublicKey:
         """
         try:
             key = load_pem_public_key(text.encode())
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise IdentityError(f"not a public key in PEM form: {error}") from error
         if not isinstance(key, Ed25519PublicKey):
             raise IdentityError(f"not an Ed25519 public key but {type(key).__name__}")
@@ -94,7 +94,7 @@ class Identity:
         """
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             reason = error.strerror if isinstance(error, OSError) else "not an unencrypted private key in PEM form"
             raise IdentityError(f"cannot read the key of {name} from {path}: {reason}") from error
         if not isinstance(key, Ed25519PrivateKey):
@@ -102,10 +102,19 @@ class Identity:
         return cls(name, key)
 
     def save(self, path: Path) -> None:
-        """To a new PEM file that only its owner can read."""
-        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        """To a new PEM file that only its owner can read. Killed half-way, it leaves no file of that name.
+
+        Raises:
+            IdentityError: the file exists; a key is never overwritten.
+        """
+        if path.exists():
+            raise IdentityError(f"{path} exists already.", remedy="Choose another file.")
+        pem, partial = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), f"{path}.partial"
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).rename(path)
 
     def public(self) -> PublicKey:
         """The half that others may know."""
@@ -141,6 +150,20 @@ class Roster:
         """What `parse` reads."""
         hospitals = {name: key.text() for name, key in sorted(self.hospitals.items())}
         return {"aggregator": self.aggregator.text(), "hospitals": hospitals}
+
+    def require(self, identity: Identity, *, aggregator: bool = False) -> None:
+        """See that `identity` is the hospital of its name, or the aggregator: else nobody would hear what it says.
+
+        Raises:
+            IdentityError: the roster does not have it, or has another key for it.
+        """
+        key = self.aggregator if aggregator else self.hospitals.get(identity.name)
+        if key is None:
+            names = ", ".join(self.hospitals) or "nobody"
+            raise IdentityError(f"{identity.name} is not on the job's roster: {names}.", remedy="Correct the name.")
+        if key.text() != identity.public().text():
+            message = f"the key of {identity.name} is not the one on the job's roster."
+            raise IdentityError(message, remedy="Use the key that was enrolled, or enrol the new one.")
 
     def digest(self) -> str:
         """Stands for the whole roster in every message: parties with different rosters refuse each other."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from consilia.errors import TaskError
 from consilia.log import CHUNK_BYTES
-from consilia.wire.identity import digest
 
 DTYPES: Mapping[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 """The dtypes that travel, by their safetensors names; integer buffers stay where they are."""
@@ -138,10 +137,6 @@ class Layout:
     def chunks(self) -> int:
         """How many records the file takes on the log."""
         return -(-self.size // CHUNK_BYTES)
-
-    def digest(self) -> str:
-        """Stands for the layout."""
-        return digest(self.header)
 
     def offsets(self) -> Iterator[tuple[Tensor, int, int]]:
         """Each tensor with its first and last byte, counted from the start of the file."""

@@ -40,3 +40,10 @@ class Drifting(Learner):
 
     def evaluate(self, model: bytearray | memoryview) -> dict[str, float]:
         return {"loss": float(np.exp(-self.layout.view(model)["weights"].mean()))}
+
+
+class Short(Drifting):
+    """A mistake in a learner: the initial model lacks its numbers."""
+
+    def initial(self) -> Pieces:
+        yield b"none"

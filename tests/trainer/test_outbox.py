@@ -58,6 +58,32 @@ def test_a_payload_without_its_header_does_not_count(tmp_path):
     assert outbox.find(opened()) is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "1.json").write_bytes(b'{"type":"Upd'),
+        lambda folder: (folder / "1.safetensors").write_bytes(b"trainee"),
+        lambda folder: (folder / "1.safetensors").unlink(),
+    ],
+    ids=["header", "payload", "no payload"],
+)
+def test_what_is_damaged_counts_as_never_made(tmp_path, damage):
+    seal(Outbox(tmp_path), opened())
+    damage(tmp_path)
+    assert Outbox(tmp_path).find(opened()) is None
+
+
+def test_an_update_for_another_offer_of_the_round_is_not_taken_for_sent(tmp_path):
+    """The same job begun anew, on a new log, with the hospital's old folder."""
+    outbox = Outbox(tmp_path)
+    outbox.mark_sent(seal(outbox, opened()))
+    anew = opened(base=DIGESTS[3])
+    seal(outbox, anew)
+    found = outbox.find(anew)
+    assert found is not None
+    assert not found.sent
+
+
 def test_a_failure_in_the_middle_leaves_nothing_that_counts(tmp_path):
     outbox = Outbox(tmp_path)
 

@@ -72,7 +72,7 @@ def load_entrypoint(entrypoint: str) -> object:
         raise TaskError(
             f"the module {module_name} has no {attribute}.", remedy="Check spec.task.entrypoint."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"importing the task {entrypoint} failed: {type(error).__name__}: {error}") from error
 
 

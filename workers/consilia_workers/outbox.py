@@ -3,14 +3,20 @@
 An update counts as made once its header file exists; what was made is only ever sent, never made again.
 """
 
+import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from consilia.wire.messages import Payload, RoundOpened, Update
-from consilia.wire.payload import write
+from consilia.wire.payload import describe, read_file, write
 from consilia_workers.learner import Pieces
+
+logger = logging.getLogger("consilia.trainer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +55,31 @@ class Outbox:
         update = describe(payload)
         path = self._payload(update.round)
         partial.replace(path)
+        self._sent(update.round).unlink(missing_ok=True)  # of an update for another offer of this round
         self._store(self._header(update.round), update.model_dump_json(by_alias=True).encode())
         return Sealed(update=update, payload=path, sent=False)
 
     def find(self, opened: RoundOpened) -> Sealed | None:
         """The update already made for this very round, if there is one."""
-        path = self._header(opened.round)
-        if not path.exists():
+        sealed = self._sealed(opened.round)
+        if sealed is None:
             return None
-        update = Update.model_validate_json(path.read_bytes())
+        update = sealed.update
         agreed = (opened.model.sha256, opened.config_digest, opened.roster_digest)
-        if (update.base_digest, update.config_digest, update.roster_digest) != agreed:
+        return sealed if (update.base_digest, update.config_digest, update.roster_digest) == agreed else None
+
+    def _sealed(self, round_number: int) -> Sealed | None:
+        """What lies here for a round. What is damaged counts as never made: its bytes would only be refused."""
+        header, payload = self._header(round_number), self._payload(round_number)
+        if not header.exists():
             return None
-        return Sealed(update=update, payload=self._payload(opened.round), sent=self._sent(opened.round).exists())
+        with suppress(FileNotFoundError, ValidationError):
+            update = Update.model_validate_json(header.read_bytes())
+            sent = self._sent(round_number).exists()
+            if sent or describe(read_file(payload)) == update.payload:
+                return Sealed(update=update, payload=payload, sent=sent)
+        logger.warning("the update of round %d in %s is damaged: it is made again", round_number, self._folder)
+        return None
 
     def mark_sent(self, sealed: Sealed) -> None:
         """The log has it. Lost in a crash, this only means that the same bytes are sent once more."""

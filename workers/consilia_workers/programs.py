@@ -14,6 +14,7 @@ from pathlib import Path
 from consilia.errors import ConsiliaError, TaskError, TemporaryError
 from consilia.log.opening import open_log
 from consilia.wire.identity import Identity
+from consilia.wire.payload import write
 from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
 from consilia_workers.learner import make_learner
@@ -35,8 +36,9 @@ def aggregator(path: Path) -> int:
     settings = AggregatorSettings.load(path)
     start_logging(settings, "aggregator")
     job, log = settings.read_job(), open_log(settings.log)
-    identity = Identity.load("aggregator", settings.key)
-    finished = run_aggregator(Aggregator(job, log, identity, settings.read_roster(), lambda: _initial(path, settings)))
+    identity, roster = Identity.load("the aggregator", settings.key), settings.read_roster()
+    roster.require(identity, aggregator=True)
+    finished = run_aggregator(Aggregator(job, log, identity, roster, lambda: _initial(path, settings)))
     return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
 
 
@@ -61,8 +63,12 @@ def initial_model(path: Path) -> int:
     learner = make_learner(settings.read_job(), None)
     (settings.work / LOWER_IS_BETTER).write_text(json.dumps(sorted(learner.lower_is_better)))
     with partial.open("wb") as file:
-        for piece in learner.initial():
-            file.write(piece)
+        made = write(file, learner.initial())
+        file.flush()
+        os.fsync(file.fileno())
+    if made.size != learner.layout.size:
+        message = f"the initial model has {made.size} bytes, its layout {learner.layout.size}."
+        raise TaskError(message, remedy="Let the learner's initial() give the whole file.")
     partial.replace(target)
     return 0
 
@@ -72,22 +78,23 @@ def trainer(path: Path) -> int:
     settings = TrainerSettings.load(path)
     start_logging(settings, settings.hospital)
     job, log = settings.read_job(), open_log(settings.log)
+    identity, roster = Identity.load(settings.hospital, settings.key), settings.read_roster()
+    roster.require(identity)
     if settings.threads:
         limit_threads(settings.threads)
     source = DataSource(hospital=settings.hospital, path=settings.data, parameters=settings.data_parameters)
-    uplink = Uplink(log, job.metadata.name, Identity.load(settings.hospital, settings.key))
+    uplink = Uplink(log, job.metadata.name, identity)
     try:
-        learner = make_learner(job, source)
+        taking_part = Trainer(job, make_learner(job, source), log, uplink, roster, Outbox(settings.state / "outbox"))
     except Exception as error:
         uplink.leave(error)
         raise
-    outbox = Outbox(settings.state / "outbox")
-    finished = run_trainer(Trainer(job, learner, log, uplink, settings.read_roster(), outbox))
-    return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
+    return 0 if run_trainer(taking_part).outcome == "Succeeded" else EXIT_FAILED
 
 
 def limit_threads(count: int) -> None:
-    """Bound the threads of the arithmetic, where PyTorch is in use."""
+    """Bound the threads of the arithmetic, whether PyTorch is loaded already (in a fork) or will be."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)

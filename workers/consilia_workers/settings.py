@@ -21,7 +21,9 @@ class Settings(BaseModel):
     roster: Path = Field(description="The names and public keys of the job's parties, as JSON.")
     key: Path = Field(description="This party's own Ed25519 private key, in PEM form, readable by its owner only.")
     log_level: str = Field(
-        default="INFO", description="What is written to standard error: DEBUG, INFO, WARNING or ERROR."
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="What is written to standard error: DEBUG, INFO, WARNING or ERROR.",
     )
 
     @classmethod
@@ -41,12 +43,27 @@ class Settings(BaseModel):
         path.write_text(self.model_dump_json(indent=2))
 
     def read_job(self) -> FederatedJob:
-        """The job."""
-        return FederatedJob.model_validate_json(self.job.read_bytes())
+        """The job.
+
+        Raises:
+            RunError: the file is missing, or holds no valid FederatedJob.
+        """
+        try:
+            return FederatedJob.model_validate_json(self.job.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunError(f"cannot use the job in {self.job}: {error}") from error
 
     def read_roster(self) -> Roster:
-        """The roster."""
-        return Roster.parse(json.loads(self.roster.read_bytes()))
+        """The roster.
+
+        Raises:
+            RunError: the file is missing, or no JSON.
+            IdentityError: it holds no roster.
+        """
+        try:
+            return Roster.parse(json.loads(self.roster.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot use the roster in {self.roster}: {error}") from error
 
 
 class AggregatorSettings(Settings):

@@ -5,28 +5,30 @@ sends the same bytes again if the update was already made, or trains the round a
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import isfinite
 from time import monotonic
 
 from consilia import __version__
 from consilia.api import FederatedJob
-from consilia.errors import FencedError, RecordGoneError, Refusal, RefusedMessage, TemporaryError
+from consilia.errors import FencedError, RecordGoneError, Refusal, RefusedMessage, TaskError, TemporaryError
 from consilia.log import Log, topics
 from consilia.wire.identity import Roster
 from consilia.wire.messages import (
     Evaluated,
     EvaluationOpened,
-    FromAggregator,
     JobFinished,
     Joined,
+    Payload,
     RoundClosed,
+    RoundExtended,
     RoundOpened,
     Update,
-    from_aggregator,
 )
 from consilia_workers.learner import Learner
 from consilia_workers.model_reader import ModelReader
 from consilia_workers.outbox import Outbox, Sealed
+from consilia_workers.rounds_reader import RoundsReader
 from consilia_workers.settings import config_digest
 from consilia_workers.uplink import Uplink
 
@@ -69,9 +71,10 @@ class Trainer:
         self, job: FederatedJob, learner: Learner, log: Log, uplink: Uplink, roster: Roster, outbox: Outbox
     ) -> None:
         """`learner` already has the hospital's data."""
-        self._job, self._learner, self._log, self._roster = job, learner, log, roster
+        self._job, self._learner, self._log = job, learner, log
         self.uplink, self._outbox = uplink, outbox
-        self._name, self._rounds = job.metadata.name, topics.rounds(job.metadata.name)
+        self._name = job.metadata.name
+        self._rounds = RoundsReader(log, self._name, roster.aggregator)
         self._models = ModelReader(log, topics.model(self._name), learner.layout)
         self._config, self._roster_digest = config_digest(job), roster.digest()
 
@@ -91,30 +94,22 @@ class Trainer:
 
     def follow(self) -> Iterator[RoundOpened | EvaluationOpened | JobFinished]:
         """What there is to do now, skipping what is over; ends after `JobFinished`."""
-        offset = 0
         while True:
-            current: FromAggregator | None = None
-            while records := self._log.read(self._rounds, offset):
-                offset = records[-1].offset + 1
-                messages = [from_aggregator(r, key=self._roster.aggregator, job=self._name) for r in records]
-                current = self._newest([current, *messages])
-            if isinstance(current, RoundOpened | EvaluationOpened | JobFinished):
+            current: RoundOpened | EvaluationOpened | JobFinished | None = None
+            for heard in self._rounds.news():
+                match heard.message:
+                    case RoundClosed() as closed:
+                        self._settle(closed)
+                        current = None
+                    case RoundExtended():
+                        pass
+                    case asks:
+                        current = asks
+            if current:
                 yield current
-                if isinstance(current, JobFinished):
-                    return
-            self._log.wait({self._rounds: offset}, _PATIENCE)
-
-    def _newest(self, messages: Sequence[FromAggregator | None]) -> FromAggregator | None:
-        """The last message that asks for something and is not over; a closed round's outbox is emptied on the way."""
-        current: FromAggregator | None = None
-        for message in messages:
-            match message:
-                case RoundOpened() | EvaluationOpened() | JobFinished():
-                    current = message
-                case RoundClosed():
-                    self._settle(message)
-                    current = None
-        return current
+            if isinstance(current, JobFinished):
+                return
+            self._log.wait({self._rounds.topic: self._rounds.offset}, _PATIENCE)
 
     def _settle(self, closed: RoundClosed) -> None:
         for refused in closed.refused:
@@ -125,6 +120,8 @@ class Trainer:
     def take_part(self, opened: RoundOpened) -> None:
         """Check the offer, train unless the update lies in the outbox already, send unless it was sent."""
         self._check(opened)
+        if self.uplink.hospital not in opened.hospitals:
+            self.join()  # dropped while we were away or late: without a sign of life the round would not wait for us
         try:
             sealed = self._outbox.find(opened) or self._train(opened)
         except RecordGoneError:
@@ -145,8 +142,8 @@ class Trainer:
     def _train(self, opened: RoundOpened) -> Sealed:
         attempt = self._outbox.begin(opened.round)
         model = self._models.read(opened.model, opened.round - 1)
-        started = monotonic()
         metrics = self._metrics(opened, model)
+        started = monotonic()
         trained = self._learner.train(opened.round, model)
         sealed = self._outbox.seal(
             trained,
@@ -158,7 +155,7 @@ class Trainer:
                 config_digest=self._config,
                 roster_digest=self._roster_digest,
                 samples=self._learner.samples(),
-                payload=payload,
+                payload=self._complete(payload),
                 metrics=metrics,
                 image_digest=self._image(),
                 train_seconds=round(monotonic() - started, 3),
@@ -167,9 +164,21 @@ class Trainer:
         logger.info("trained round %d, attempt %d, in %.2f s", opened.round, attempt, sealed.update.train_seconds)
         return sealed
 
+    def _complete(self, payload: Payload) -> Payload:
+        if payload.size != self._learner.layout.size:
+            message = f"the trained model has {payload.size} bytes, its layout {self._learner.layout.size}."
+            raise TaskError(message, remedy="Let the learner's train() give the whole file.")
+        return payload
+
     def _metrics(self, opened: RoundOpened, model: bytearray) -> dict[str, float]:
         every = self._job.spec.evaluation.every_rounds
-        return self._learner.evaluate(model) if every and (opened.round - 1) % every == 0 else {}
+        return self._evaluate(model) if every and (opened.round - 1) % every == 0 else {}
+
+    def _evaluate(self, model: bytearray) -> dict[str, float]:
+        """No figure leaves that the job does not ask for, and none that is no number."""
+        names = self._job.spec.evaluation.reported()
+        found = {name: float(value) for name, value in self._learner.evaluate(model).items() if name in names}
+        return {name: value for name, value in found.items() if isfinite(value)}
 
     def _image(self) -> str | None:
         image = self._job.spec.task.image
@@ -184,6 +193,6 @@ class Trainer:
                 hospital=self.uplink.hospital,
                 round=opened.round,
                 model_digest=opened.model.sha256,
-                metrics=self._learner.evaluate(model),
+                metrics=self._evaluate(model),
             )
         )

@@ -19,5 +19,5 @@ def guarded(name: str, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.
         return function(*args, **kwargs)
     except ConsiliaError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's sys.exit() would end the hospital's part without a word
         raise TaskError(f"the task's {name} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,58 @@
+"""A real trainer in the test's own process, in one of the `worlds` with its real aggregator and log."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worlds import LAYOUT, World, model_file
+
+from consilia.api import FederatedJob
+from consilia_workers.learner import Learner, Pieces
+from consilia_workers.outbox import Outbox
+from consilia_workers.trainer import Trainer
+from consilia_workers.uplink import Uplink
+
+
+class Counting(Learner):
+    """Sets every number to that of the round, and remembers what it was asked."""
+
+    layout = LAYOUT
+
+    def __init__(self, job: FederatedJob) -> None:
+        super().__init__(job, None)
+        self.trained: list[int] = []
+        self.metrics: dict[str, float] = {"loss": 0.5}
+
+    def initial(self) -> Pieces:
+        yield model_file()
+
+    def samples(self) -> int:
+        return 10
+
+    def train(self, round_number: int, model: bytearray) -> Pieces:
+        self.trained.append(round_number)
+        yield model_file(float(round_number))
+
+    def evaluate(self, model: bytearray | memoryview) -> dict[str, float]:
+        return self.metrics
+
+
+@dataclass
+class Rehearsal:
+    """One hospital of a world with a trainer of its own, which may be killed and started again."""
+
+    world: World
+    name: str
+    learner: Counting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.learner = Counting(self.world.job)
+
+    @property
+    def folder(self) -> Path:
+        return self.world.folder / self.name
+
+    def start(self) -> Trainer:
+        """As after a start or a restart: nothing but the folder and the log is left of an older one."""
+        log = self.world.open()
+        uplink = Uplink(log, "job", self.world.keys[self.name])
+        return Trainer(self.world.job, self.learner, log, uplink, self.world.roster, Outbox(self.folder))
