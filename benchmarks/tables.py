@@ -112,7 +112,7 @@ def number(value: float) -> str:
     """Three digits that count; whole numbers whole."""
     if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
