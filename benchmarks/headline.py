@@ -9,6 +9,11 @@ from benchmarks.tables import Page, number, peer_name, table, ways
 PLACE = "benchmarks"
 """README.md has `<!-- benchmarks:begin -->` and `<!-- benchmarks:end -->`."""
 
+CAVEAT = (
+    "All on one machine: ours through a log on its disk, the others through sockets. "
+    "[What is not comparable](docs/benchmarks.md#what-is-not-comparable)."
+)
+
 COSTS = (
     ("small", "wall_seconds_per_round", "round of 19,608 parameters: wall, s"),
     ("small", "cpu_seconds_per_round", "the same: CPU of all processes, s"),
@@ -41,7 +46,8 @@ def costs(results: Results) -> str:
     if not rows:
         return ""
     peers = list(dict.fromkeys(peer_name(peer) for name, _, _ in rows for peer in _peers(results, name)))
-    return table(["3 hospitals, no training", "Consilia", *peers], [_cost(results, row, peers) for row in rows])
+    shown = table(["3 hospitals, no training", "Consilia", *peers], [_cost(results, row, peers) for row in rows])
+    return f"{shown}\n\n{CAVEAT}" if peers else shown
 
 
 def _cost(results: Results, row: tuple[str, str, str], peers: Sequence[str]) -> list[str]:
