@@ -115,7 +115,7 @@ def report_wakes(url: str) -> None:
     with closing(open_log(url)) as log, closing(log.producer("benchmark.reader")) as producer:
         with producer.transaction() as transaction:
             transaction.append("benchmark.ready", b"")
-        started, used, times = time.monotonic(), time.process_time(), []
+        started, used, times = time.monotonic(), time.process_time(), list[float]()
         while len(times) < WAKES and log.wait({"benchmark.wake": len(times)}, 60):
             times.append(time.monotonic())
         percent = 100 * (time.process_time() - used) / (time.monotonic() - started)

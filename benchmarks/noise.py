@@ -5,8 +5,10 @@ No framework, as with the peers' benchmarks beside us, so that frameworks are no
 
 import numpy as np
 
+from consilia.api import FederatedJob
 from consilia.wire.layout import Layout, Tensor
 from consilia_workers.learner import Learner, Pieces
+from consilia_workers.source import DataSource
 from consilia_workers.training.seeds import seed_for
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
@@ -22,7 +24,7 @@ _BLOCK = 1 << 18
 class Noise(Learner):
     """`task.parameters: {model: small|large|huge}`."""
 
-    def __init__(self, job, source) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def __init__(self, job: FederatedJob, source: DataSource | None) -> None:
         """Data is not needed."""
         super().__init__(job, source)
         shapes = SHAPES[job.spec.task.parameters["model"]]
@@ -35,7 +37,7 @@ class Noise(Learner):
         random = np.random.default_rng(seed_for(self.job.spec.training.seed, "initial"))
         for start in range(0, self.layout.parameters, _BLOCK):
             count = min(_BLOCK, self.layout.parameters - start)
-            yield memoryview(random.standard_normal(count, dtype=np.float32)).cast("B")
+            yield random.standard_normal(count, dtype=np.float32).tobytes()
 
     def samples(self) -> int:
         """All hospitals weigh the same."""

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ def combiners(hospitals: int) -> dict[str, float]:
     }
     if hospitals >= 3:
         rules["Krum"] = Krum((hospitals - 3) // 2)
-    measured = {f"{name}_ns": nanoseconds(lambda rule=rule: once(rule, cohort, blocks)) for name, rule in rules.items()}
+    measured = {f"{name}_ns": nanoseconds(partial(once, rule, cohort, blocks)) for name, rule in rules.items()}
     stacked = np.stack(blocks)
     return measured | {"np_median_ns": nanoseconds(lambda: np.median(stacked, axis=0))}
 
@@ -101,7 +102,7 @@ def server_optimizers() -> dict[str, float]:
         optimizer = choose(AggregationSpec(strategy=name)).optimizer
         assert optimizer is not None
         _, state = optimizer.step(base, combined, None)
-        measured[f"{name}_ns"] = nanoseconds(lambda step=optimizer.step, state=state: step(base, combined, state))
+        measured[f"{name}_ns"] = nanoseconds(partial(optimizer.step, base, combined, state))
     return measured
 
 

@@ -36,9 +36,10 @@ def fill(text: str, page: Page) -> str:
     """
     for name, content in page.items():
         place = re.compile(rf"(<!-- {re.escape(name)}:begin -->\n).*?(<!-- {re.escape(name)}:end -->)", re.DOTALL)
-        if len(place.findall(text)) != 1:
+        found = list(place.finditer(text))
+        if len(found) != 1:
             raise RunError(f"no single place between <!-- {name}:begin --> and <!-- {name}:end -->.")
-        text = place.sub(lambda found, content=content: f"{found[1]}{content.strip()}\n{found[2]}", text)
+        text = f"{text[: found[0].end(1)]}{content.strip()}\n{text[found[0].start(2) :]}"
     return text
 
 

@@ -98,7 +98,8 @@ def test_machines_are_named_apart_where_results_come_from_several():
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.01634, "0.0163"), (1.0, "1.00"), (12.34, "12.3"), (1419.6, "1,420"), (30, "30"), (0.0, "0.00")]
+    ("value", "words"),
+    [(0.01634, "0.0163"), (1.0, "1.00"), (12.34, "12.3"), (1419.6, "1,420"), (30, "30"), (0.0, "0.00")],
 )
 def test_numbers_have_three_digits_that_count(value, words):
     assert tables.number(value) == words
