@@ -56,7 +56,7 @@ def measure(benchmark: Benchmark, peers: Path | None, work: Path | None) -> Resu
 
 
 def run(wanted: Sequence[Benchmark], peers: Path | None, work: Path | None) -> list[str]:
-    """One after the other, each kept as soon as it is there; what went wrong."""
+    """One after the other, each kept and shown as soon as it is there; what went wrong."""
     failed = []
     for benchmark in wanted:
         progress(f"== {benchmark.name}: {benchmark.command(peers=peers is not None)}")
@@ -66,6 +66,7 @@ def run(wanted: Sequence[Benchmark], peers: Path | None, work: Path | None) -> l
             failed.append(str(error))
             continue
         results.save(results.load() | {benchmark.name: result})
+        write_tables(results.load())
     return failed
 
 
@@ -89,7 +90,8 @@ def main() -> int:
     options = parse()
     wanted = [] if options.tables else [one for one in ALL if one.name in options.names or not options.names]
     failed = run(wanted, options.peers, options.work)
-    write_tables(results.load())
+    if options.tables:
+        write_tables(results.load())
     for words in failed:
         progress(f"error: {words}")
     return 1 if failed else 0
