@@ -94,9 +94,9 @@ def beside(peer: Mapping[str, Any], name: str) -> str:
 def quality_table(measured: Mapping[str, Any]) -> str:
     """One row a metric, then one a hospital."""
     first = next(iter(measured["metrics"]))
-    rows = [[f"mean {metric}", *ways(figure)] for metric, figure in measured["metrics"].items()]
+    rows = [[metric, *ways(figure)] for metric, figure in measured["metrics"].items()]
     rows += [[f"{hospital}, {first}", *ways(figure)] for hospital, figure in measured["by_hospital"].items()]
-    return table(["", "alone", "federated", "pooled"], rows)
+    return table(["mean over the hospitals, then each", "alone", "federated", "pooled"], rows)
 
 
 def ways(figure: Mapping[str, Mapping[str, float | None]]) -> list[str]:

@@ -84,9 +84,9 @@ def test_command_and_day_stand_over_the_table():
     assert shown.splitlines() == [
         "`python -m x`, 2026-01-01:",
         "",
-        "|  | alone | federated | pooled |",
+        "| mean over the hospitals, then each | alone | federated | pooled |",
         "| --- | --- | --- | --- |",
-        "| mean auc | 0.700 ± 0.012 | 0.810 |  |",
+        "| auc | 0.700 ± 0.012 | 0.810 |  |",
         "| uk, auc | 0.600 |  |  |",
     ]
 
