@@ -5,6 +5,7 @@ layout's own, byte by byte: another name, dtype, shape, order or offset cannot h
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,8 +84,12 @@ class Layout:
                     remedy="Keep parameters in float32 and set training.precision for the arithmetic.",
                 )
         names = [tensor.name for tensor in tensors]
-        if not any(tensor.trainable for tensor in tensors) or len(set(names)) < len(names) or _METADATA in names:
-            raise TaskError(f"the model has no trainable parameter, two of the same name, or one named {_METADATA}.")
+        if not any(tensor.trainable for tensor in tensors):
+            raise TaskError("the model has no parameter to train.", remedy="Let some of its parameters require_grad.")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise TaskError(f"two of the model's tensors have the same name: {', '.join(twice)}.")
+        if _METADATA in names:
+            raise TaskError(f"one of the model's tensors is named {_METADATA}, which safetensors keeps for itself.")
         return cls(tuple(sorted(tensors, key=lambda t: (-t.dtype.itemsize, t.name))))
 
     @classmethod

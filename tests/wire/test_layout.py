@@ -92,9 +92,9 @@ def test_a_damaged_model_file_is_refused(damage, words):
     ("model", "words"),
     [
         ([Tensor(name="n", dtype=np.dtype("i8"), shape=(1,))], "int64"),
-        ([Tensor(name="b", dtype=np.dtype("f4"), shape=(1,), trainable=False)], "no trainable parameter"),
+        ([Tensor(name="b", dtype=np.dtype("f4"), shape=(1,), trainable=False)], "no parameter to train"),
         ([Tensor(name="w", dtype=np.dtype("f4"), shape=(1,))] * 2, "same name"),
-        ([Tensor(name="__metadata__", dtype=np.dtype("f4"), shape=(1,))], "one named __metadata__"),
+        ([Tensor(name="__metadata__", dtype=np.dtype("f4"), shape=(1,))], "is named __metadata__"),
     ],
 )
 def test_a_model_that_cannot_travel_is_refused(model, words):

@@ -11,6 +11,7 @@ from consilia.errors import TaskError
 from consilia_workers.task import Batch, Task
 from consilia_workers.training.batches import in_order, on_device
 from consilia_workers.training.guard import guarded
+from consilia_workers.training.metrics import Metric
 from consilia_workers.training.steps import loss_of
 
 
@@ -54,9 +55,14 @@ def _predictions(task: Task, model: nn.Module, batch: Batch) -> tuple[Tensor, Te
     """Scores and targets of one batch. Other shapes would be broadcast by a metric, and give a number all the same.
 
     Raises:
-        TaskError: predict() failed, or its shapes do not fit.
+        TaskError: predict() failed, or gave something else, or its shapes do not fit.
     """
-    score, target = guarded("predict()", task.predict, model, batch)
+    match guarded("predict()", task.predict, model, batch):
+        case (Tensor() as score, Tensor() as target):
+            pass
+        case other:
+            message = f"the task's predict() gave a {type(other).__name__}, not scores and targets."
+            raise TaskError(message, remedy="Return two tensors.")
     flat = score.ndim == 1 or (score.ndim == 2 and score.shape[1] > 1)
     if not flat or target.ndim != 1 or len(score) != len(target):
         message = f"the task's predict() gave scores {tuple(score.shape)} and targets {tuple(target.shape)}."
@@ -66,5 +72,10 @@ def _predictions(task: Task, model: nn.Module, batch: Batch) -> tuple[Tensor, Te
 
 def _metrics(task: Task, scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     wanted = {name: metric for name, metric in task.metrics.items() if name in names}
-    values = {name: guarded(f"metric {name}", metric, scores, targets) for name, metric in wanted.items()}
-    return {name: float(value) for name, value in values.items() if value is not None}
+    values = {name: guarded(f"metric {name}", _number, metric, scores, targets) for name, metric in wanted.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _number(metric: Metric, scores: np.ndarray, targets: np.ndarray) -> float | None:
+    value = metric(scores, targets)
+    return None if value is None else float(value)

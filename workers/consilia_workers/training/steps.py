@@ -22,8 +22,9 @@ class Steps:
         """`factor` is the round's part of the learning rate."""
         self._task, self._model = task, model
         self._device = next(model.parameters()).device
-        groups = guarded("parameter_groups()", task.parameter_groups, model)
-        self._optimizer = make_optimizer(spec.optimizer, groups, factor)
+        self._optimizer = guarded(
+            "parameter_groups()", lambda: make_optimizer(spec.optimizer, task.parameter_groups(model), factor)
+        )
         self._proximal = ProximalTerm(model, float(spec.proximal_mu or 0))
         self._dtype = _AUTOCAST.get(spec.precision)
         # Half-precision gradients underflow without scaling; bfloat16 has float32's range and needs none. PyTorch's own

@@ -1,12 +1,14 @@
 """Local training of a `Task` with PyTorch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 from torch.utils.data import Dataset
 
 from consilia.api import FederatedJob
@@ -20,8 +22,18 @@ from consilia_workers.training.device import choose_device
 from consilia_workers.training.evaluation import evaluate, refuse_unknown_metrics
 from consilia_workers.training.guard import guarded
 from consilia_workers.training.schedule import learning_rate_factor
-from consilia_workers.training.seeds import seed_for
+from consilia_workers.training.seeds import seed_all, seed_for
 from consilia_workers.training.steps import Steps
+
+_TRAVEL: Mapping[torch.dtype, np.dtype[Any]] = {
+    torch.float64: np.dtype("<f8"),
+    torch.float32: np.dtype("<f4"),
+    torch.float16: np.dtype("<f2"),
+}
+    torch.float64: np.dtype("<f8"),
+    torch.float32: np.dtype("<f4"),
+    torch.float16: np.dtype("<f2"),
+}
 
 
 class TorchLearner(Learner):
@@ -40,6 +52,10 @@ class TorchLearner(Learner):
         self._party = "+".join(source.hospital for source in sources)
         self._model = self._fresh().to(choose_device(job.spec.training.device))
         self.layout = layout_of(self._model)
+        travelling = {tensor.name for tensor in self.layout.tensors}
+        # What stays begins each round as it was made: a hospital that starts again must come to the same bytes.
+        self._staying = {name: b.clone() for name, b in self._model.named_buffers() if name not in travelling}
+        self._smallest_batch = 2 if any(isinstance(layer, _BatchNorm) for layer in self._model.modules()) else 1
         self._splits = {split: self._load(sources, split) for split in Split} if sources else {}
 
     @classmethod
@@ -57,14 +73,19 @@ class TorchLearner(Learner):
 
     def _load(self, sources: Sequence[DataSource], split: Split) -> Dataset[Batch]:
         loaded = [guarded(f"data() for {source.hospital}", self._task.data, source, split) for source in sources]
+        for source, found in zip(sources, loaded, strict=True):
+            batches.refuse_other_than_datasets(found, source.hospital)
         dataset = batches.joined(loaded)
         if batches.size(dataset) == 0:
             raise DataError(f"{self._party} has no records in its {split} split.")
         return dataset
 
     def _fresh(self) -> nn.Module:
-        torch.manual_seed(seed_for(self.job.spec.training.seed, "initial"))
-        return guarded("model()", self._task.model)
+        seed_all(seed_for(self.job.spec.training.seed, "initial"))
+        model: object = guarded("model()", self._task.model)
+        if not isinstance(model, nn.Module):
+            raise TaskError(f"the task's model() gave a {type(model).__name__}, not a module.")
+        return model
 
     def initial(self) -> Pieces:
         """The freshly initialised model's file."""
@@ -78,7 +99,7 @@ class TorchLearner(Learner):
         """Load, take the round's steps, export."""
         self._read(model)
         spec = self.job.spec
-        torch.manual_seed(seed_for(spec.training.seed, self._party, round_number, "layers"))
+        seed_all(seed_for(spec.training.seed, self._party, round_number, "layers"))
         factor = learning_rate_factor(spec.training.scheduler, round_number, spec.rounds.count)
         steps = Steps(self._task, self._model, spec.training, factor=factor)
         self._model.train()
@@ -95,28 +116,32 @@ class TorchLearner(Learner):
         return self._epochs(training.local_epochs or 1, generator)
 
     def _epochs(self, count: int | None, generator: torch.Generator) -> Iterator[Batch]:
+        records, batch_size = self._splits[Split.TRAIN], self.job.spec.training.batch_size
         done = 0
         while count is None or done < count:
-            yield from batches.shuffled(self._splits[Split.TRAIN], self.job.spec.training.batch_size, generator)
+            yield from batches.shuffled(records, batch_size, generator, smallest=self._smallest_batch)
             done += 1
 
     def _refuse_divergence(self, round_number: int) -> None:
-        for name, parameter in self._model.state_dict().items():
-            if parameter.is_floating_point() and not torch.isfinite(parameter).all():
+        state = self._model.state_dict()
+        for name in (tensor.name for tensor in self.layout.tensors):
+            if not torch.isfinite(state[name]).all():
                 message = f"{name} holds NaN or infinity after round {round_number}."
                 raise DivergedError(message, remedy="Lower the learning rate, or look for bad records.")
 
     def evaluate(self, model: bytearray | memoryview) -> dict[str, float]:
         """The job's metrics over the test split."""
         self._read(model)
-        return evaluate(self._task, self._model, self._splits[Split.TEST], self.job.spec.evaluation.metrics)
+        return evaluate(self._task, self._model, self._splits[Split.TEST], self.job.spec.evaluation.reported())
 
     @torch.no_grad()
     def _read(self, model: bytearray | memoryview) -> None:
-        arrays = self.layout.view(model)
-        for name, tensor in self._model.state_dict().items():
-            if name in arrays:
-                tensor.copy_(torch.from_numpy(arrays[name]))
+        state = self._model.state_dict()
+        for name, array in self.layout.view(model).items():
+            state[name].copy_(torch.from_numpy(array))
+        buffers = dict(self._model.named_buffers())
+        for name, beginning in self._staying.items():
+            buffers[name].copy_(beginning)
 
     def _file(self, model: nn.Module) -> Iterator[bytes | memoryview]:
         state = model.state_dict()
@@ -126,22 +151,26 @@ class TorchLearner(Learner):
 
 
 def layout_of(model: nn.Module) -> Layout:
-    """Every floating-point entry of the model's state; integer buffers (counters) stay with each hospital.
+    """Every parameter and floating-point buffer of the model's state, tied ones once, under their first name.
+
+    Integer buffers (counters) and state that is no tensor stay with each hospital.
 
     Raises:
         TaskError: there is nothing to train, or a dtype cannot travel.
     """
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    tensors = []
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():
-            dtype = _numpy_dtype(name, tensor)
-            tensors.append(Tensor(name=name, dtype=dtype, shape=tuple(tensor.shape), trainable=name in trainable))
-    return Layout.of(tensors)
+    found: dict[int, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        floating = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+        if id(tensor) not in found and (floating or name in trainable):
+            found[id(tensor)] = _described(name, tensor, trainable=name in trainable)
+    return Layout.of(list(found.values()))
 
 
-def _numpy_dtype(name: str, tensor: torch.Tensor) -> np.dtype[Any]:
-    if tensor.dtype is torch.bfloat16:
-        message = f"the model's tensor {name} is bfloat16, which does not travel."
-        raise TaskError(message, remedy="Keep parameters in float32 and set training.precision to BFloat16.")
-    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
+def _described(name: str, tensor: torch.Tensor, *, trainable: bool) -> Tensor:
+    if is_lazy(tensor):
+        raise TaskError(f"the model's {name} has no shape yet.", remedy="Give the layer its input size.")
+    if tensor.dtype not in _TRAVEL:
+        message = f"the model's {name} is {str(tensor.dtype).removeprefix('torch.')}, which does not travel."
+        raise TaskError(message, remedy="Keep parameters in float32 and set training.precision for the arithmetic.")
+    return Tensor(name=name, dtype=_TRAVEL[tensor.dtype], shape=tuple(tensor.shape), trainable=trainable)
