@@ -30,10 +30,6 @@ _TRAVEL: Mapping[torch.dtype, np.dtype[Any]] = {
     torch.float32: np.dtype("<f4"),
     torch.float16: np.dtype("<f2"),
 }
-    torch.float64: np.dtype("<f8"),
-    torch.float32: np.dtype("<f4"),
-    torch.float16: np.dtype("<f2"),
-}
 
 
 class TorchLearner(Learner):
