@@ -77,7 +77,8 @@ def anchors_of(page: Path) -> set[str]:
 
 def links_of(page: Path) -> list[str]:
     """The targets of all links and pictures, addresses of the web left out."""
-    found = [next(filter(None, groups)) for groups in _LINK.findall(prose_of(page))]
+    prose = re.sub(r"`[^`\n]+`", "", prose_of(page))
+    found = [next(filter(None, groups)) for groups in _LINK.findall(prose)]
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 
 
