@@ -5,11 +5,13 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel
 
 from consilia.wire import messages
 from consilia.wire.identity import Identity
+from consilia.wire.layout import Layout, Tensor
 from consilia.wire.messages import SIGNATURE, Left, Message, encode
 from scripts.pages.markdown import fenced, page, table
 from scripts.pages.sources import Module, read_module
@@ -36,6 +38,17 @@ Its header `{header}`:
 What is signed is the line `consilia.dev/v1alpha1 message`, a line feed, and the value."""
 
 
+MODEL = """\
+A model with a weight of shape (1, 2), its bias, and the running mean of a normalisation layer, which is a buffer. The
+file's first eight bytes, in hexadecimal, give the length of the JSON that follows, its padding included:
+
+{length}
+
+{header}
+
+It is followed by 16 bytes of tensors: the file has {size} bytes, one chunk."""
+
+
 def messages_page() -> str:
     """The page."""
     source = read_module("consilia/wire/messages.py")
@@ -50,6 +63,8 @@ def messages_page() -> str:
         *_sections(PARTS, source),
         "## A signed example",
         _example(),
+        "## A model file",
+        _model_file(),
     )
 
 
@@ -115,6 +130,17 @@ def _from_to(least: float | None, most: float | None) -> str:
     if least is None:
         return ""
     return f", at least {least:g}" if most is None else f", {least:g} to {powers.get(int(most), f'{most:,}')}"
+
+
+def _model_file() -> str:
+    single = np.dtype("<f4")
+    layout = Layout.of([
+        Tensor(name="weight", dtype=single, shape=(1, 2)),
+        Tensor(name="bias", dtype=single, shape=(1,)),
+        Tensor(name="norm.running_mean", dtype=single, shape=(1,), trainable=False),
+    ])  # fmt: skip
+    length, header = layout.header[:8], layout.header[8:].decode()
+    return MODEL.format(length=fenced(length.hex(), "text"), header=fenced(header, "json"), size=layout.size)
 
 
 def _example() -> str:

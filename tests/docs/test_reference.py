@@ -44,6 +44,12 @@ def test_every_refusal_has_a_row_with_its_meaning():
     assert all(rows.values())
 
 
+def test_the_wire_format_says_when_each_refusal_comes():
+    checks = table_under(ROOT / "docs" / "concepts" / "wire-format.md", "What is checked, in this order")
+    named = {reason for row in checks for reason in re.findall(r"`(\w+)`", row[1])}
+    assert named == set(Refusal) - {Refusal.NOT_ON_ROSTER}, "nobody who is not on the roster has a topic that is read"
+
+
 PARTS = (messages.Payload, messages.CountedUpdate, messages.RefusedUpdate)
 MESSAGES = (*get_args(messages.FromHospital), *get_args(messages.FromAggregator), *PARTS)
 
