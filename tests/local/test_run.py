@@ -201,3 +201,28 @@ def test_a_task_that_cannot_be_imported_is_explained(tmp_path):
     refused = consilia(tmp_path, *run_args(file))
     assert refused.returncode == 1
     assert "no module named missing_module" in refused.stderr
+
+
+def test_a_module_that_prints_and_reads_at_import_does_not_disturb_the_run(tmp_path):
+    file = job_file(tmp_path, rounds=1)
+    file.write_text(file.read_text().replace("drifting:Drifting", "chatty:Drifting"))
+    done = consilia(tmp_path, *run_args(file))
+    assert done.returncode == 0, done.stderr
+    assert "loading" in (run_folder(tmp_path) / "nursery.log").read_text()
+
+
+def test_a_module_with_a_bug_is_explained(tmp_path):
+    file = job_file(tmp_path)
+    file.write_text(file.read_text().replace("drifting:Drifting", "broken_at_import:Task"))
+    refused = consilia(tmp_path, *run_args(file))
+    assert refused.returncode == 1
+    assert "importing the task broken_at_import:Task failed: KeyError: 'b'" in refused.stderr
+
+
+def test_nobody_waits_for_ever_for_a_process_that_died_without_a_word(tmp_path):
+    file = job_file(tmp_path, dies="bb")
+    file.write_text(file.read_text().replace("minReady: 1", "minReady: 2"))
+    done = consilia(tmp_path, *run_args(file))
+    assert done.returncode == 1
+    assert "2 hospitals are needed to start, and the roster has 2. bb left (TaskFailed)." in done.stdout
+    assert "bb left: ended with code 3" in done.stdout

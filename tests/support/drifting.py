@@ -1,5 +1,6 @@
 """A learner without a framework, so that whole runs take a second: parameters drift, slowly if asked for."""
 
+import os
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ from consilia_workers.source import DataSource
 
 
 class Drifting(Learner):
-    """`task.parameters`: `seconds` a round takes, `without_data` a hospital that has none, `broken` one with a bug."""
+    """`task.parameters`: `seconds` a round takes; which hospital is `without_data`, `broken` by a bug, or `dies`."""
 
     layout = Layout.of([Tensor(name="weights", dtype=np.dtype("<f4"), shape=(100,))])
 
@@ -22,6 +23,8 @@ class Drifting(Learner):
         self._hospital = source.hospital if source else ""
         if source and self._hospital == self._parameters.get("without_data"):
             raise DataError(f"{self._hospital} has no data.", remedy="Mount it.")
+        if source and self._hospital == self._parameters.get("dies"):
+            os._exit(3)
 
     def initial(self) -> Pieces:
         yield self.layout.header

@@ -1,5 +1,6 @@
 """One federated training on this machine: aggregator and hospitals as processes on a log of their own."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,7 +11,7 @@ from consilia.api import FederatedJob
 from consilia.errors import RunError
 from consilia.log import Log
 from consilia.log.opening import open_log
-from consilia.wire.messages import JobFinished
+from consilia.wire.messages import JobFinished, Left
 from consilia_workers.local.display import Display
 from consilia_workers.local.export import export_model
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
@@ -19,11 +20,14 @@ from consilia_workers.local.processes import Ended, Processes, Program
 from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 from consilia_workers.report.results import SeedResult
+from consilia_workers.uplink import Uplink
 
 _TICK = 0.05
 """How often the display is brought up to date, in seconds."""
 _ERROR = "error: "
 """How the last line of a process begins that could not go on."""
+_TAIL = 8192
+"""How much of a process's output is looked at for its last line, in bytes."""
 _FAREWELL = 10.0
 """How long processes may take to end by themselves after the job's last word, in seconds."""
 
@@ -48,12 +52,12 @@ class Federation:
         with closing(open_log(self._folder.log)) as log:
             watch = Watch(log, self._job.metadata.name, roster.aggregator)
             start_parties(self._processes, self._folder, [site.hospital for site in self._sites])
-            finished = self._follow(watch)
+            finished = self._follow(watch, log)
             self._await_farewells()
             self._keep_model(log, finished)
         return _result(self._job.spec.training.seed, watch, finished, started)
 
-    def _follow(self, watch: Watch) -> JobFinished:
+    def _follow(self, watch: Watch, log: Log) -> JobFinished:
         """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
         while watch.finished is None:
             ended = list(self._processes.poll(_TICK))
@@ -61,11 +65,20 @@ class Federation:
                 self._display.said(heard.message)
             for each in ended:
                 self._mourn(each, over=watch.finished is not None)
+                if each.name != AGGREGATOR and each.code != 0 and watch.finished is None:
+                    self._leave_for(each.name, log)
+            for each in self._processes.revivals():
+                self._display.note(f"{each.name} was {each.how} and is started again")
         return watch.finished
+
+    def _leave_for(self, hospital: str, log: Log) -> None:
+        """Who was killed, or could not even start, has not said that nobody needs to wait."""
+        job = self._job.metadata.name
+        Uplink(log, job, self._folder.key(hospital)).say(Left(job=job, hospital=hospital, reason="TaskFailed"))
 
     def _mourn(self, ended: Ended, *, over: bool) -> None:
         """Say why somebody is gone. Once the job is over all go, but whose error ended it is still worth a line."""
-        words = _last_words(self._folder.output(ended.name))
+        words = _why(ended, self._folder.output(ended.name))
         if ended.name == AGGREGATOR:
             if ended.code != 0 and not over:
                 message = f"the aggregator ended with code {ended.code}: {words}"
@@ -78,6 +91,7 @@ class Federation:
         while self._processes.names() and monotonic() < deadline:
             for ended in self._processes.poll(_TICK):
                 self._mourn(ended, over=True)
+        self._processes.end()  # stragglers: what they do is for nobody any more
 
     def _keep_model(self, log: Log, finished: JobFinished) -> None:
         if finished.model:
@@ -95,7 +109,8 @@ class Federation:
         )
         path = own / "settings.json"
         path.write_text(settings.model_dump_json())
-        program = Program(name="baselines", program="baselines", settings=path, output=own / "output.log")
+        output = own / "output.log"
+        program = Program(name="baselines", program="baselines", settings=path, output=output, again=False)
         _run_to_end(self._processes, program, lambda: self._show(settings))
         measured = Measured.model_validate_json(settings.result.read_bytes())
         return result.model_copy(update={"alone": measured.alone, "pooled": measured.pooled})
@@ -118,9 +133,10 @@ def start_parties(processes: Processes, folder: SeedFolder, hospitals: Sequence[
         program="initial-model",
         settings=folder.settings(AGGREGATOR),
         output=folder.output(AGGREGATOR),
+        again=False,
     )
     _run_to_end(processes, initial)
-    processes.start(replace(initial, name=AGGREGATOR, program="aggregator", how="spawn"))
+    processes.start(replace(initial, name=AGGREGATOR, program="aggregator", how="spawn", again=True))
     for name in hospitals:
         program = Program(name=name, program="trainer", settings=folder.settings(name), output=folder.output(name))
         processes.start(program)
@@ -131,16 +147,20 @@ def _run_to_end(processes: Processes, program: Program, while_waiting: Callable[
     while True:
         for ended in processes.poll(_TICK):
             if ended.name == program.name and ended.code != 0:
-                raise RunError(f"{program.name} failed: {_last_words(program.output).removeprefix(_ERROR)}")
+                raise RunError(f"{program.name} failed: {_why(ended, program.output).removeprefix(_ERROR)}")
             if ended.name == program.name:
                 return
         while_waiting()
 
 
-def _last_words(output: Path) -> str:
-    """The last line that a process printed."""
-    lines = output.read_text(errors="replace").strip().splitlines() if output.exists() else []
-    return lines[-1] if lines else f"see {output}"
+def _why(ended: Ended, output: Path) -> str:
+    """The last line that a process printed, unless it was killed or printed none."""
+    if ended.code < 0 or not output.exists():
+        return ended.how
+    with output.open("rb") as file:
+        file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ended.how
 
 
 def _is_log_line(words: str) -> bool:

@@ -36,7 +36,9 @@ class RunFolder:
             folder.path.mkdir(mode=0o700, parents=True)
         except FileExistsError as error:
             raise RunError(f"{folder.path} exists already.", remedy="Wait a second, or use --resume.") from error
-        folder.identity.write_text(json.dumps({"run": identity, "started": now.isoformat(timespec="seconds")}))
+        partial = folder.path / "run.partial"
+        partial.write_text(json.dumps({"run": identity, "started": now.isoformat(timespec="seconds")}))
+        partial.replace(folder.identity)
         return folder
 
     @classmethod
@@ -149,7 +151,7 @@ class SeedFolder:
     def prepare(self, job: FederatedJob, sites: list[Site]) -> Roster:
         """Make folders, keys, roster and settings, unless they are there from before."""
         parties = [AGGREGATOR, *(site.hospital for site in sites)]
-        keys = {party: self._key(party) for party in parties}
+        keys = {party: self.key(party) for party in parties}
         hospitals = {site.hospital: keys[site.hospital] for site in sites}
         roster = Roster(keys[AGGREGATOR].public(), {name: key.public() for name, key in hospitals.items()})
         (self.path / "roster.json").write_text(json.dumps(roster.as_json()))
@@ -157,7 +159,8 @@ class SeedFolder:
         self._write_settings(sites)
         return roster
 
-    def _key(self, party: str) -> Identity:
+    def key(self, party: str) -> Identity:
+        """A party's own key, made if it has none yet."""
         path = self.party(party) / "key.pem"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

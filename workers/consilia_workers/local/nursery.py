@@ -2,7 +2,8 @@
 
 Importing PyTorch takes seconds and hundreds of megabytes; forked children share both. The aggregator, which must not
 have the framework, is started as a fresh interpreter instead. Commands come as JSON lines on standard input, births and
-deaths go out as JSON lines on standard output. When the input ends, because the runner stops or died, all is ended.
+deaths go out as JSON lines on what was standard output before the task's module could print there. When the input ends,
+because the runner stops or died, all is ended.
 """
 
 import importlib
@@ -25,7 +26,9 @@ PROGRAMS: dict[str, Callable[[Path], int]] = {**programs.PROGRAMS, "baselines": 
 class Nursery:
     """The children, by process id."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: int, events: int) -> None:
+        """Descriptors: where commands come from, and where events go."""
+        self._commands, self._events = commands, events
         self._children: dict[int, str] = {}
 
     def run(self) -> None:
@@ -35,7 +38,7 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         with selectors.DefaultSelector() as selector:
-            selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+            selector.register(self._commands, selectors.EVENT_READ)
             selector.register(wakeup, selectors.EVENT_READ)
             pending = b""
             while True:
@@ -43,14 +46,20 @@ class Nursery:
                 if wakeup in ready:
                     os.read(wakeup, 1024)
                     self._reap()
-                if sys.stdin.fileno() in ready:
-                    data = os.read(sys.stdin.fileno(), 65536)
+                if self._commands in ready:
+                    data = os.read(self._commands, 65536)
                     if not data:
                         self._end_all()
                         return
                     *lines, pending = (pending + data).split(b"\n")
                     for line in lines:
-                        self._start(json.loads(line))
+                        self._obey(json.loads(line))
+
+    def _obey(self, command: dict[str, str]) -> None:
+        if command["how"] == "end":
+            self._end_all()
+        else:
+            self._start(command)
 
     def _start(self, command: dict[str, str]) -> None:
         pid = self._fork(command) if command["how"] == "fork" else self._spawn(command)
@@ -58,12 +67,13 @@ class Nursery:
         self._tell({"event": "started", "name": command["name"], "pid": pid})
 
     def _fork(self, command: dict[str, str]) -> int:
-        sys.stdout.flush()
         pid = os.fork()
         if pid:
             return pid
         status = programs.EXIT_FAILED
         try:
+            os.close(self._commands)
+            os.close(self._events)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _redirect(Path(command["output"]))
@@ -93,31 +103,38 @@ class Nursery:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    @staticmethod
-    def _tell(event: dict[str, str | int]) -> None:
+    def _tell(self, event: dict[str, str | int]) -> None:
         with suppress(BrokenPipeError):
-            print(json.dumps(event), flush=True)  # noqa: T201 (the protocol)
+            os.write(self._events, json.dumps(event).encode() + b"\n")
 
 
 def _redirect(output: Path) -> None:
-    """Standard output and error go to the file, the input away: the child's own, not the protocol's."""
+    """Standard output and error go to the child's own file."""
     target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
+
+
+def _take_protocol() -> tuple[int, int]:
+    """Keep standard input and output for the protocol, out of reach of whatever is imported or run here."""
+    commands, events = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
     os.close(nothing)
+    return commands, events
 
 
 def main() -> None:
     """`python -m consilia_workers.local.nursery MODULE`: import the module, so that the children have it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to handle
-    with suppress(ImportError):  # a wrong entry point is reported by the program that needs it, in full
+    nursery = Nursery(*_take_protocol())
+    with suppress(Exception, SystemExit):  # whatever is wrong with it, the program that needs it says in full
         importlib.import_module(sys.argv[1])
     if "torch" in sys.modules:
         importlib.import_module("consilia_workers.training.preload").preload()
-    Nursery().run()
+    nursery.run()
 
 
 if __name__ == "__main__":

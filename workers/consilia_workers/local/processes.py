@@ -15,9 +15,9 @@ from typing import Literal, Self
 
 from consilia.errors import RunError
 
-_QUICK = 1.0
-"""A process that lives shorter than this, in seconds, has not recovered."""
-_PATIENCE = 10
+_QUICK = 60.0
+"""A process that lives shorter than this, in seconds, may not have recovered."""
+_PATIENCE = 25
 """So many quick deaths in a row, and it is not started again."""
 
 
@@ -32,15 +32,22 @@ class Program:
     output: Path
     """Where its standard output and error go."""
     how: Literal["fork", "spawn"] = "fork"
+    again: bool = True
+    """Whether it is started again when it was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A process ended for good."""
+    """A process ended."""
 
     name: str
     code: int
     """The exit code, or the negative number of the signal."""
+
+    @property
+    def how(self) -> str:
+        """In words, where nothing that the process said explains it."""
+        return f"killed by signal {-self.code}" if self.code < 0 else f"ended with code {self.code}"
 
 
 @dataclass(slots=True)
@@ -57,6 +64,7 @@ class Processes:
     def __init__(self, entry_module: str, output: Path) -> None:
         """`entry_module` is imported once for all; `output` takes what the nursery itself prints."""
         self._lives: dict[str, _Life] = {}
+        self._revivals: list[Ended] = []
         with output.open("ab") as stderr:
             self._nursery = subprocess.Popen(
                 [sys.executable, "-m", "consilia_workers.local.nursery", entry_module],
@@ -84,14 +92,23 @@ class Processes:
         self._lives[program.name] = _Life(program)
         self._command(program)
 
+    def end(self) -> None:
+        """End all that still run; nothing more is heard of them."""
+        self._lives.clear()
+        self._tell({"how": "end"})
+
     def _command(self, program: Program) -> None:
-        command = {
-            "name": program.name,
-            "program": program.program,
-            "settings": str(program.settings),
-            "output": str(program.output),
-            "how": program.how,
-        }
+        self._tell(
+            {
+                "name": program.name,
+                "program": program.program,
+                "settings": str(program.settings),
+                "output": str(program.output),
+                "how": program.how,
+            }
+        )
+
+    def _tell(self, command: dict[str, str]) -> None:
         assert self._nursery.stdin is not None
         try:
             self._nursery.stdin.write(json.dumps(command).encode() + b"\n")
@@ -109,6 +126,11 @@ class Processes:
         """The process ids of those that run."""
         return {name: life.pid for name, life in self._lives.items() if life.pid}
 
+    def revivals(self) -> list[Ended]:
+        """Who was killed and started again, since the last call."""
+        revivals, self._revivals = self._revivals, []
+        return revivals
+
     def poll(self, timeout: float) -> Iterator[Ended]:
         """Wait up to `timeout` seconds for news; who was killed is started again, who ended by itself is reported."""
         if not self._selector.select(timeout):
@@ -119,22 +141,24 @@ class Processes:
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             event = json.loads(line)
-            life = self._lives[event["name"]]
-            if event["event"] == "started":
+            life = self._lives.get(event["name"])
+            if life and event["event"] == "started":
                 life.pid, life.started = event["pid"], monotonic()
-            elif not self._revived(life, event["code"]):
-                del self._lives[event["name"]]
-                yield Ended(name=event["name"], code=event["code"])
+            elif life and event["pid"] == life.pid:  # not one of the same name that was ended before
+                yield from self._bury(life, Ended(name=event["name"], code=event["code"]))
 
-    def _revived(self, life: _Life, code: int) -> bool:
+    def _bury(self, life: _Life, ended: Ended) -> Iterator[Ended]:
+        """Start it again if it was killed; tell if not."""
         life.pid = 0
         quick = monotonic() - life.started < _QUICK
         life.quick_deaths = life.quick_deaths + 1 if quick else 0
-        crashed = code < 0 or code == os.EX_TEMPFAIL
-        if not crashed or life.quick_deaths >= _PATIENCE:
-            return False
-        self._command(life.program)
-        return True
+        killed = ended.code < 0 or ended.code == os.EX_TEMPFAIL
+        if killed and life.program.again and life.quick_deaths < _PATIENCE:
+            self._revivals.append(ended)
+            self._command(life.program)
+        else:
+            del self._lives[ended.name]
+            yield ended
 
     def close(self) -> None:
         """End everything, at once: whatever is cut off is taken up again from the log."""

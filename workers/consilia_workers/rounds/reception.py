@@ -84,7 +84,7 @@ class Reception:
                 self._appear(name)
             case Left():
                 logger.warning("%s left: %s", name, message.reason)
-                self.left[name] = message.reason
+                self.left.setdefault(name, message.reason)  # the runner may say it again for a process that is gone
                 self.present.discard(name)
             case Evaluated() if message.model_digest == self._newest:
                 self.evaluated[name] = message
