@@ -6,7 +6,7 @@ import re
 import pytest
 import typer.main
 import yaml
-from pages import ROOT, all_pages, blocks_of, name_of, text_of
+from pages import ROOT, all_pages, blocks_of, name_of, prose_of, text_of
 
 from consilia.api import RESOURCES, FederatedJob
 from consilia.api.schema import resource_schema
@@ -99,6 +99,13 @@ def test_every_yaml_block_is_valid(page):
             if "apiVersion:" in block.text:
                 problems = check_text(block.text).problems
                 assert [problem for problem in problems if "not supported yet" not in problem.rule] == [], where
+
+
+@each_page
+def test_the_reader_is_told_the_name_of_every_file_to_save(page):
+    """The title of a block is not shown everywhere."""
+    titles = [block.title for block in blocks_of(page) if block.title]
+    assert [title for title in titles if f"`{title}`" not in prose_of(page)] == []
 
 
 @each_page
