@@ -72,7 +72,7 @@ class HospitalInbox:
             yield from self._chunk(record, opened)
             return
         if self._pending:
-            yield self._cut_short(self._pending)
+            yield self._cut_short(self._pending, opened)
         message = from_hospital(record, hospital=self._hospital, key=self._key, job=self._job)
         if not isinstance(message, Update):
             yield message
@@ -94,10 +94,11 @@ class HospitalInbox:
             self._accepted = Arrived(update=pending.update, topic=self.topic, offsets=tuple(pending.offsets))
             yield self._accepted
 
-    def _cut_short(self, pending: _Pending) -> RefusedUpdate:
+    def _cut_short(self, pending: _Pending, opened: RoundOpened | None) -> RefusedUpdate:
         self._pending = None
+        still_open = opened is not None and opened.round == pending.update.round
         text = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
-        return self._refused(Refusal.TRUNCATED, text)
+        return self._refused(Refusal.TRUNCATED if still_open else Refusal.STALE, text)
 
     def _repeats(self, update: Update) -> bool:
         """Whether this very update was counted already. Sent again after a crash, it counts once."""
