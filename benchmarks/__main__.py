@@ -3,7 +3,7 @@
     python -m benchmarks [NAME ...] [--peers DIR] [--work DIR]
     python -m benchmarks --tables
 
-Without names, all of them: about an hour. Figures of those not run stay as they were.
+Without names, all of them: half an hour to an hour. Figures of those not run stay as they were.
 """
 
 import argparse
