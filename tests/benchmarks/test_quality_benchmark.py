@@ -91,6 +91,7 @@ def printed(module, *arguments):
 
 def needs(folder):
     if not (DATA / folder).is_dir():
+        assert "CI" not in os.environ, f"{DATA} lacks {folder}"
         pytest.skip(f"no real data: {DATA / folder} is missing; set CONSILIA_DATA to the folder that holds {folder}/")
 
 
