@@ -8,6 +8,7 @@ import pytest
 from worlds import LAYOUT, World, make_job
 
 from consilia.errors import FencedError, QuorumError, TaskError
+from consilia.log import topics
 from consilia.log.opening import open_log, sqlite_url
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.messages import EvaluationOpened, JobFinished, Left, RoundClosed, RoundExtended, RoundOpened
@@ -46,7 +47,8 @@ def test_the_result_has_the_same_bytes_whatever_the_order_of_arrival(world):
         w = world("a", "b", "c")
         opened = w.begin()
         for name in order:
-            w.clinics[name].send(opened, 0.1 * (1 + ord(name)), samples=ord(name))
+            w.clinics[name].send(opened, {"a": 1e30, "b": -1e30, "c": 3.0}[name])
+            w.aggregator._reception.read(opened)
         digests.add(play(w, opened).model.sha256)
     assert len(digests) == 1
 
@@ -63,9 +65,10 @@ def test_nothing_starts_before_enough_hospitals_are_there(world):
         w.aggregator.await_quorum()
 
 
-def test_a_hospital_with_another_configuration_is_not_there(world):
+@pytest.mark.parametrize("digest", ["config_digest", "roster_digest"])
+def test_a_hospital_with_another_configuration_is_not_there(world, digest):
     w = world("a", "b")
-    w.clinics["a"].join(config_digest="sha256:" + "0" * 64)
+    w.clinics["a"].join(**{digest: "sha256:" + "0" * 64})
     w.clinics["b"].join()
     reception = w.aggregator._reception
     reception.read(None)
@@ -254,6 +257,15 @@ def test_metrics_are_means_weighted_by_samples_and_can_stop_the_job(world):
     w.clinics["b"].send(opened, samples=30, metrics={"auc": 0.9})
     assert play(w, opened).metrics == {"auc": pytest.approx(0.85)}
     assert not w.aggregator.rounds_left()
+
+
+def test_what_was_read_is_committed_with_the_rounds_result(world):
+    w = world("a")
+    opened = w.begin()
+    w.clinics["a"].send(opened)
+    play(w, opened)
+    log, topic = w.logs[0], w.clinics["a"].topic
+    assert log.committed(topics.aggregator("job"), topic) == log.end_offset(topic)
 
 
 def test_payloads_are_let_go_once_their_round_is_closed(world):

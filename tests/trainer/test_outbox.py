@@ -1,5 +1,8 @@
 """What was made is only ever sent, never made again; what was not finished does not count."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from consilia.wire.messages import Payload, RoundOpened, Update
@@ -33,6 +36,27 @@ def test_a_sealed_update_is_found_again_with_the_same_bytes(tmp_path):
     assert found == sealed
     assert found.payload.read_bytes() == b"trained"
     assert found.update.payload == describe([b"trained"])
+
+
+def test_everything_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
+    """Each file's bytes before its name, the payload before the header, and the names before the work goes on."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        events.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        events.append(f"name {target.name}")
+        return replace(self, target)
+
+    outbox = Outbox(tmp_path)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    seal(outbox, opened())
+    payload = ["sync payload.partial", "name 1.safetensors"]
+    assert events == [*payload, "sync 1.partial", "name 1.json", f"sync {tmp_path.name}"]
 
 
 def test_whether_it_was_sent_is_remembered(tmp_path):

@@ -186,6 +186,19 @@ def test_no_metric_leaves_that_was_not_asked_for_or_is_no_number(rehearsal):
     assert close(r, opened).cohort[0].metrics == {"auc": 0.5, "loss": 0.25}
 
 
+@pytest.mark.parametrize(("every", "evaluated"), [(0, []), (1, [1, 2, 3, 4, 5]), (2, [1, 3, 5]), (3, [1, 4])])
+def test_the_global_model_is_evaluated_every_so_many_rounds(rehearsal, every, evaluated):
+    r = rehearsal("a", evaluation={"everyRounds": every, "metrics": ["loss"]}, rounds={"count": 5})
+    opened, trainer, found = begin(r), r.start(), []
+    for number in range(1, 6):
+        trainer.take_part(opened)
+        if close(r, opened).cohort[0].metrics:
+            found.append(number)
+        if number < 5:
+            opened = r.world.aggregator.open_round()
+    assert found == evaluated
+
+
 def test_an_update_of_another_size_than_the_layouts_never_leaves(rehearsal, monkeypatch):
     r = rehearsal("a")
     opened = begin(r)

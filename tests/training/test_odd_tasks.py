@@ -6,7 +6,7 @@ import numpy as np
 import odd_tasks
 import pytest
 import torch
-from made_up import Linear, training_job
+from made_up import Linear, Normalised, training_job
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -62,6 +62,18 @@ def test_whatever_people_draw_random_numbers_from_a_round_can_be_repeated(steps)
     one = learner(odd_tasks.Noisy, job)
     start = whole(one.initial())
     assert whole(one.train(4, bytearray(start))) == whole(one.train(4, bytearray(start)))
+
+
+def test_random_layers_draw_anew_for_every_round_and_hospital():
+    """Full batches, and two names that `made_up` gives the same data: only dropout is left to tell them apart."""
+    fields = {"batchSize": 0, "optimizer": {"name": "SGD", "learningRate": "0.05"}}
+    job = training_job(Normalised, training=fields)
+    one, other = (TorchLearner.for_task(Normalised, job, [DataSource(hospital=name)]) for name in ("ab", "ba"))
+    start = whole(one.initial())
+    trained = [whole(who.train(number, bytearray(start))) for who, number in ((one, 1), (one, 2), (other, 1))]
+    numbers = [one.layout.view(model)["4.weight"] for model in trained]
+    assert not np.allclose(numbers[0], numbers[1], rtol=1e-4)
+    assert not np.allclose(numbers[0], numbers[2], rtol=1e-4)
 
 
 def test_a_lone_last_record_joins_the_batch_before_where_there_is_batch_normalisation():
@@ -163,6 +175,15 @@ def test_a_metric_that_is_no_number_is_left_out(undefined):
 def test_a_metric_that_gives_something_else_is_named(wrong):
     with pytest.raises(TaskError, match="the task's metric odd failed"):
         value_of(lambda scores, targets: wrong)
+
+
+def test_the_loss_is_the_mean_over_the_records_not_over_the_batches():
+    """1030 records are evaluated in two batches, of 1024 and of 6."""
+    targets = torch.arange(1030.0)
+    one = learner(odd_tasks.with_data(TensorDataset(torch.zeros(1030, 4), targets)))
+    model = whole(one.initial())
+    bias = one.layout.view(model)["bias"]
+    assert one.evaluate(model)["loss"] == pytest.approx(float(((targets - float(bias[0])) ** 2).mean()), rel=1e-5)
 
 
 def test_a_stop_condition_on_the_loss_makes_hospitals_report_it():

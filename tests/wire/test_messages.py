@@ -1,5 +1,6 @@
 """Signed messages: what is not signed, not well-formed or not for this job is refused."""
 
+import base64
 import json
 from typing import get_args
 
@@ -97,6 +98,12 @@ def test_one_changed_byte_is_a_forgery():
 def test_rubbish_for_a_signature_is_a_forgery(signature):
     value, _ = encode(joined(), CLINIC)
     assert refusal(value, {"signature": signature}) is Refusal.FORGED
+
+
+def test_a_signature_that_was_made_for_something_else_is_a_forgery():
+    """The same key over the same bytes, but not as a message of ours."""
+    value, _ = encode(joined(), CLINIC)
+    assert refusal(value, {"signature": base64.b64encode(CLINIC.key.sign(value)).decode()}) is Refusal.FORGED
 
 
 def test_a_hospital_cannot_speak_for_another():

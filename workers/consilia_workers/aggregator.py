@@ -251,8 +251,7 @@ class Aggregator:
     def close_round(self, opened: RoundOpened) -> None:
         """Combine the updates and publish the result; model, message and consumed offsets in one transaction."""
         started, reception = monotonic(), self._reception
-        dropped = sorted(reception.present - reception.arrived.keys())
-        reception.drop(dropped)
+        dropped = reception.drop_missing()
         combining = Combining(self._log, self._layout, self._strategy, self._model, list(reception.arrived.values()))
         with self._producer.transaction() as transaction:
             model = self._publish(transaction, combining, opened.round)
@@ -286,8 +285,8 @@ class Aggregator:
     def _settle(self, transaction: Transaction) -> None:
         """What is dealt with is committed, and its payloads are let go: the record keeps their digests."""
         for inbox in self._reception.inboxes.values():
-            transaction.commit_offset(topics.aggregator(self._name), inbox.topic, inbox.settled)
-            transaction.trim(inbox.topic, inbox.settled)
+            transaction.commit_offset(topics.aggregator(self._name), inbox.topic, inbox.position)
+            transaction.trim(inbox.topic, inbox.position)
 
     def evaluate(self) -> dict[str, Metrics]:
         """The final model's metrics, hospital by hospital; who does not answer in time is left out."""

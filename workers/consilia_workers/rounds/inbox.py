@@ -40,9 +40,7 @@ class HospitalInbox:
         """`offset` is where reading starts, at a message."""
         self.topic = topics.up(hospital, job)
         self.position = offset
-        """The next record to read."""
-        self.settled = offset
-        """Everything before this offset is dealt with; committed when the round closes."""
+        """The next record to read; what lies before it is dealt with when the round closes."""
         self._hospital, self._key, self._job, self._layout = hospital, key, job, layout
         self._pending: _Pending | None = None
         self._accepted: Arrived | None = None
@@ -59,8 +57,6 @@ class HospitalInbox:
                 except RefusedMessage as error:
                     self._pending = None
                     yield self._refused(error.reason, error.message)
-                if self._pending is None:
-                    self.settled = self.position
 
     def _refused(self, reason: Refusal, text: str) -> RefusedUpdate:
         """For the record. The sender may have chosen parts of the words: no control characters get into a log."""
@@ -69,10 +65,9 @@ class HospitalInbox:
 
     def _take(self, record: Record, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
         if SIGNATURE not in record.headers:
-            yield from self._chunk(record, opened)
+            yield from self._chunk(record)
             return
-        if self._pending:
-            yield self._cut_short(self._pending, opened)
+        yield from self.cut_short()
         message = from_hospital(record, hospital=self._hospital, key=self._key, job=self._job)
         if not isinstance(message, Update):
             yield message
@@ -81,12 +76,11 @@ class HospitalInbox:
             check = PayloadCheck(self._hospital, message.payload, self._layout)
             self._pending = _Pending(update=message, check=check)
 
-    def _chunk(self, record: Record, opened: RoundOpened | None) -> Iterator[Arrived]:
+    def _chunk(self, record: Record) -> Iterator[Arrived]:
         """A piece of payload. Pieces of something refused or repeated are passed over."""
         pending = self._pending
         if pending is None:
             return
-        self._check(pending.update, opened)  # again: the round may have closed since the header came
         pending.check.feed(record.value)
         pending.offsets.append(record.offset)
         if pending.check.complete:
@@ -94,11 +88,12 @@ class HospitalInbox:
             self._accepted = Arrived(update=pending.update, topic=self.topic, offsets=tuple(pending.offsets))
             yield self._accepted
 
-    def _cut_short(self, pending: _Pending, opened: RoundOpened | None) -> RefusedUpdate:
-        self._pending = None
-        still_open = opened is not None and opened.round == pending.update.round
-        text = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
-        return self._refused(Refusal.TRUNCATED if still_open else Refusal.STALE, text)
+    def cut_short(self) -> Iterator[RefusedUpdate]:
+        """The update whose chunks were still coming, if there is one: something else came, or the round's end."""
+        pending, self._pending = self._pending, None
+        if pending:
+            text = f"the update of round {pending.update.round} ended after {len(pending.offsets)} chunks"
+            yield self._refused(Refusal.TRUNCATED, text)
 
     def _repeats(self, update: Update) -> bool:
         """Whether this very update was counted already. Sent again after a crash, it counts once."""

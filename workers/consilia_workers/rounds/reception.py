@@ -1,7 +1,6 @@
 """Who is there and what has come: all hospitals' inboxes together."""
 
 import logging
-from collections.abc import Iterable
 
 from consilia.errors import Refusal
 from consilia.log import Log, topics
@@ -106,6 +105,11 @@ class Reception:
         self.present.add(name)
         self.left.pop(name, None)
 
-    def drop(self, names: Iterable[str]) -> None:
-        """Nobody waits for these until they show a sign of life."""
-        self.present -= set(names)
+    def drop_missing(self) -> list[str]:
+        """The round ends without those whose update has not come; nobody waits for them until a sign of life."""
+        missing = sorted(self.present - self.arrived.keys())
+        self.present -= set(missing)
+        for inbox in self.inboxes.values():
+            for refused in inbox.cut_short():
+                self._refuse(refused)
+        return missing
