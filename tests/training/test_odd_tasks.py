@@ -76,6 +76,24 @@ def test_random_layers_draw_anew_for_every_round_and_hospital():
     assert not np.allclose(numbers[0], numbers[2], rtol=1e-4)
 
 
+def test_evaluating_between_rounds_changes_nothing():
+    one, other = learner(Normalised), learner(Normalised)
+    start = whole(one.initial())
+    other.evaluate(start)
+    assert whole(one.train(1, bytearray(start))) == whole(other.train(1, bytearray(start)))
+
+
+def test_half_precision_does_not_weaken_the_proximal_term():
+    """Gradients are scaled up in half precision; the term is added to them at their own scale."""
+    weights = []
+    for precision in ("Float32", "Float16"):
+        optimizer = {"name": "SGD", "learningRate": "0.05"}
+        fields = {"batchSize": 8, "optimizer": optimizer, "proximalMu": "10", "precision": precision}
+        one = learner(Linear, training_job(training=fields))
+        weights.append(one.layout.view(whole(one.train(1, whole(one.initial()))))["weight"])
+    np.testing.assert_allclose(*weights, atol=0.01)
+
+
 def test_a_lone_last_record_joins_the_batch_before_where_there_is_batch_normalisation():
     """35 records in batches of 17 leave one, from which batch normalisation cannot learn; no hospital is to stumble."""
     fields = {"batchSize": 17, "optimizer": {"name": "SGD", "learningRate": "0.05"}}
