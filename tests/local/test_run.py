@@ -226,3 +226,19 @@ def test_nobody_waits_for_ever_for_a_process_that_died_without_a_word(tmp_path):
     assert done.returncode == 1
     assert "2 hospitals are needed to start, and the roster has 2. bb left (TaskFailed)." in done.stdout
     assert "bb left: ended with code 3" in done.stdout
+
+
+def test_a_hospital_without_data_has_no_part_in_the_comparison_either(tmp_path):
+    file = job_file(tmp_path, names=("a", "bb", "ccc"), without_data="bb")
+    done = consilia(tmp_path, "run", file, "--data", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (seed,) = json.loads((run_folder(tmp_path) / "report.json").read_text())["seeds"]
+    assert set(seed["alone"]) == set(seed["federated"]) == {"a", "ccc"}
+
+
+def test_when_the_comparison_fails_the_trained_model_is_kept_all_the_same(tmp_path):
+    done = consilia(tmp_path, "run", job_file(tmp_path, only_together=True), "--data", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not measured alone and pooled: " in done.stdout
+    assert model(tmp_path)
+    assert (run_folder(tmp_path) / "report.html").exists()

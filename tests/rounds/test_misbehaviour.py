@@ -136,6 +136,19 @@ def test_a_mean_of_finite_numbers_is_finite():
     assert abs(weighted_mean(reports)["x"]) < 1e308
 
 
+def test_the_record_of_a_round_stays_small_however_many_break_the_rules(world):
+    names = [f"h{number}" for number in range(30)]
+    w = world(*names, hospitals={"names": names, "minReady": 30, "minUpdates": 1})
+    opened = w.begin()
+    for name, clinic in w.clinics.items():
+        if name != "h0":
+            with clinic.producer.transaction() as transaction:
+                for _ in range(12):
+                    transaction.append(clinic.topic, b"{}", headers={SIGNATURE: "AAAA"})
+        clinic.send(opened)
+    assert len(close(w, opened).refused) == 256
+
+
 def test_rubbish_without_end_is_no_update(world):
     w = world("bad", "good")
     opened = w.begin()

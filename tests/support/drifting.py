@@ -13,7 +13,10 @@ from consilia_workers.source import DataSource
 
 
 class Drifting(Learner):
-    """`task.parameters`: `seconds` a round takes; which hospital is `without_data`, `broken` by a bug, or `dies`."""
+    """`task.parameters`: `seconds` a round takes; which hospital is `without_data`, `broken` by a bug, or `dies`.
+
+    With `only_together`, it fails where nobody asks how many records it has: outside a federation.
+    """
 
     layout = Layout.of([Tensor(name="weights", dtype=np.dtype("<f4"), shape=(100,))])
 
@@ -21,6 +24,7 @@ class Drifting(Learner):
         super().__init__(job, source)
         self._parameters = job.spec.task.parameters
         self._hospital = source.hospital if source else ""
+        self._asked = not self._parameters.get("only_together")
         if source and self._hospital == self._parameters.get("without_data"):
             raise DataError(f"{self._hospital} has no data.", remedy="Mount it.")
         if source and self._hospital == self._parameters.get("dies"):
@@ -31,10 +35,11 @@ class Drifting(Learner):
         yield np.zeros(100, np.float32).tobytes()
 
     def samples(self) -> int:
+        self._asked = True
         return 10 + len(self._hospital)
 
     def train(self, round_number: int, model: bytearray) -> Pieces:
-        if self._hospital == self._parameters.get("broken"):
+        if self._hospital == self._parameters.get("broken") or not self._asked:
             raise KeyError("an ordinary bug, with a patient's name in it: Erika Mustermann")
         time.sleep(float(self._parameters.get("seconds", 0)))
         array = self.layout.view(model)["weights"]

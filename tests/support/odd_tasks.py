@@ -100,6 +100,16 @@ class Eight(Odd):
         self.linear.weight = nn.Parameter(torch.zeros(1, 4).to(torch.float8_e5m2), requires_grad=False)
 
 
+class Dropping(Linear):
+    """Random layers, and records that are all the same: nothing else depends on chance."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def data(self, source: DataSource, split: Split) -> Dataset[Any]:
+        return TensorDataset(torch.ones(40, 4), torch.ones(40))
+
+
 def with_model(kind: Any) -> type[Linear]:
     """`Linear` with another model."""
 

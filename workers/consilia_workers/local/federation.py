@@ -98,22 +98,32 @@ class Federation:
             export_model(log, self._job.metadata.name, finished.rounds, self._folder.model)
 
     def measure(self, result: SeedResult) -> SeedResult:
-        """The same training alone at each hospital, and pooled, added to the result."""
+        """The same training alone at each hospital that took part, and pooled, added to the result.
+
+        Where that fails, the result stays as it is: the federation has succeeded all the same.
+        """
+        took_part = {hospital for each in result.rounds for hospital in each.samples}
         own = self._folder.path / "baselines"
         own.mkdir(exist_ok=True)
         settings = MeasureSettings(
             job=self._folder.job,
-            sites=self._sites,
+            sites=[site for site in self._sites if site.hospital in took_part],
             result=own / "result.json",
             progress=own / "progress",
         )
-        path = own / "settings.json"
+        try:
+            measured = self._measured(settings, own)
+        except RunError as error:
+            self._display.note(f"not measured alone and pooled: {error}")
+            return result
+        return result.model_copy(update={"alone": measured.alone, "pooled": measured.pooled})
+
+    def _measured(self, settings: MeasureSettings, folder: Path) -> Measured:
+        path, output = folder / "settings.json", folder / "output.log"
         path.write_text(settings.model_dump_json())
-        output = own / "output.log"
         program = Program(name="baselines", program="baselines", settings=path, output=output, again=False)
         _run_to_end(self._processes, program, lambda: self._show(settings))
-        measured = Measured.model_validate_json(settings.result.read_bytes())
-        return result.model_copy(update={"alone": measured.alone, "pooled": measured.pooled})
+        return Measured.model_validate_json(settings.result.read_bytes())
 
     def _show(self, settings: MeasureSettings) -> None:
         if settings.progress.exists() and (words := settings.progress.read_text().split()):
