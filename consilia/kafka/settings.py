@@ -91,13 +91,13 @@ class KafkaSettings(BaseModel):
             words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             message = f"the Kafka settings in {path} are not valid: {words}."
             raise LogError(message, remedy="Correct the file.") from None
-        return settings._relative_to(path.parent)
+        return settings.relative_to(path.parent)
 
-    def _relative_to(self, folder: Path) -> Self:
-        given = {
-            name: getattr(self, name) for name in ("ca", "certificate", "key", "password", "proxy_password", "spool")
-        }
-        return self.model_copy(update={name: folder / path for name, path in given.items() if path})
+    def relative_to(self, folder: Path) -> Self:
+        """The same, with every relative path taken from `folder`."""
+        names = ("ca", "certificate", "key", "password", "proxy_password", "spool")
+        given = {name: path for name in names if (path := getattr(self, name))}
+        return self.model_copy(update={name: folder / path for name, path in given.items()})
 
     def save(self, path: Path) -> None:
         """Write the file that `load` reads, for its owner only."""
