@@ -12,6 +12,7 @@ ConsiliaError
 │   ├── QuorumError           too few hospitals, and the rule says stop
 │   ├── RunError              a local run cannot start or go on as asked
 │   ├── LogError              the log is damaged, of a newer version, or asked for what it cannot do
+│   ├── LogAccessError        the log does not let this party in, or not do what it asks
 │   ├── FencedError           a newer process of the same name has taken over
 │   └── RecordGoneError       a record was compacted or trimmed away before it was read
 └── TemporaryError            the same call may succeed later
@@ -113,6 +114,10 @@ class RunError(PermanentError):
 
 class LogError(PermanentError):
     """The log is damaged, of a newer version, or asked for what it cannot do."""
+
+
+class LogAccessError(PermanentError):
+    """The log does not let this party in (password, certificate), or does not allow it what it asks."""
 
 
 class FencedError(PermanentError):
