@@ -11,6 +11,7 @@ ConsiliaError
 │   ├── DivergedError         training produced NaN or infinity
 │   ├── QuorumError           too few hospitals, and the rule says stop
 │   ├── RunError              a local run cannot start or go on as asked
+│   ├── BrokerError           Kafka cannot be had, started or kept running on this machine
 │   ├── LogError              the log is damaged, of a newer version, or asked for what it cannot do
 │   ├── LogAccessError        the log does not let this party in, or not do what it asks
 │   ├── FencedError           a newer process of the same name has taken over
@@ -110,6 +111,10 @@ class QuorumError(PermanentError):
 
 class RunError(PermanentError):
     """A local run cannot start or go on as asked."""
+
+
+class BrokerError(PermanentError):
+    """Kafka cannot be had, started or kept running on this machine."""
 
 
 class LogError(PermanentError):
