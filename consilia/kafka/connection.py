@@ -1,15 +1,26 @@
-"""What every client of the cluster is told, from the settings; secrets are read from their files here."""
+"""What kafka-python's clients are told, from the settings; secrets are read from their files here."""
 
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
 from consilia.errors import LogError
+from consilia.kafka.network import DIRECT, tls_context
 from consilia.kafka.settings import KafkaSettings
 
 CLIENT = "consilia"
+RECORD_BYTES = 2 << 20
+"""The most that a record may take on the wire: a chunk, its key and its headers."""
+ANSWER_SECONDS = 2.5
+"""How long an administrative request may take before the cluster counts as away."""
+_BATCH_BYTES = 1 << 20
+_LINGER = 20
+"""How long small records wait for company, in milliseconds; a commit sends them at once."""
 _LONGEST_PAUSE = 1000
 """Between two tries to reach a broker that is away, in milliseconds: it may be back in seconds."""
+_CODECS = {"None": None, "Gzip": "gzip", "Lz4": "lz4", "Zstd": "zstd"}
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -23,33 +34,66 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": round(settings.connect_seconds * 1000),
         "client_id": CLIENT,
         "reconnect_backoff_max_ms": _LONGEST_PAUSE,
-        "metrics_enabled": False,
         "security_protocol": ("SASL_" if settings.username else "") + ("SSL" if settings.tls else "PLAINTEXT"),
+        "proxy_url": _proxy_url(settings) if settings.proxy else DIRECT,
     }
     if settings.tls:
-        for name, path in (("ca", settings.ca), ("cert", settings.certificate), ("key", settings.key)):
-            options[f"ssl_{name}file"] = str(_readable(path, name)) if path else None
+        options["ssl_context"] = tls_context(settings)
     if settings.username:
         options["sasl_mechanism"] = "SCRAM-SHA-512"
         options["sasl_plain_username"] = settings.username
         options["sasl_plain_password"] = _secret(settings.password)
-    if settings.proxy:
-        options["proxy_url"] = _proxy_url(settings)
     return options
 
 
-def _readable(path: Path, what: str) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        message = f"cannot read the {what} file {path}: {error.strerror}."
-        raise LogError(message, remedy="Correct the path in the Kafka settings, or the file's permissions.") from error
-    return path
+def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
+    """A consumer without a group, of committed records only.
+
+    `wait_ms` is how long a broker that has nothing new keeps a request before it answers, in milliseconds; meanwhile
+    the connection serves nothing else.
+    """
+    return KafkaConsumer(
+        **client_options(settings),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        allow_auto_create_topics=False,
+        fetch_max_wait_ms=wait_ms,
+        fetch_max_bytes=settings.fetch_bytes,
+        max_partition_fetch_bytes=settings.fetch_bytes,
+        metrics_enabled=False,
+    )
+
+
+def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProducer:
+    """A transactional producer that has not taken over yet."""
+    return KafkaProducer(
+        **client_options(settings),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=round(settings.transaction_seconds * 1000),
+        delivery_timeout_ms=round(settings.delivery_seconds * 1000),
+        max_block_ms=round(settings.delivery_seconds * 1000),
+        max_request_size=RECORD_BYTES,
+        batch_size=_BATCH_BYTES,
+        linger_ms=_LINGER,
+        compression_type=_CODECS[settings.compression],
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def make_admin(settings: KafkaSettings) -> KafkaAdminClient:
+    """An administrative client; it answers or fails soon."""
+    return KafkaAdminClient(**client_options(settings), request_timeout_ms=round(ANSWER_SECONDS * 1000))
 
 
 def _secret(path: Path | None) -> str:
     assert path is not None
-    return _readable(path, "password").read_text().strip("\r\n")
+    try:
+        return path.read_text().strip("\r\n")
+    except OSError as error:
+        message = f"cannot read the password file {path}: {error.strerror}."
+        raise LogError(message, remedy="Correct the path in the Kafka settings, or the file's mode.") from error
 
 
 def _proxy_url(settings: KafkaSettings) -> str:

@@ -1,0 +1,74 @@
+"""Sockets that read all there is. Why: docs/decisions/0008-kafka-through-kafka-python.md.
+
+kafka-python reads 4 KiB at a time, so that a 1 MiB chunk takes 256 calls; its ways in are a socket class registered for
+a scheme of `proxy_url`, and the socket class of an `ssl_context`.
+"""
+
+import socket
+import ssl
+from typing import cast
+
+from kafka.net import KafkaNetSocket
+
+from consilia.errors import LogError
+from consilia.kafka.settings import KafkaSettings
+
+DIRECT = "direct://"
+"""The `proxy_url` of connections that go through no proxy."""
+_RECEIVE_BYTES = 256 << 10
+"""At least so much is asked of the operating system at a time: a few records' worth fits its buffer."""
+
+
+class WideSocket(socket.socket):
+    """A plain connection."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Whatever has arrived, even where that is more than `size`: the caller reads until nothing is left."""
+        return super().recv(max(size, _RECEIVE_BYTES), flags)
+
+
+class DirectNetwork(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no types
+    """Connects kafka-python's clients by `WideSocket`."""
+
+    SCHEMES = ("direct",)
+
+    def socket(self, family: int, sock_type: int, proto: int) -> socket.socket:
+        """A new socket, not connected yet."""
+        return WideSocket(family, sock_type, proto)
+
+
+class WideTlsSocket(ssl.SSLSocket):
+    """A connection inside TLS, which hands out a TLS record of at most 16 KiB at a time."""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Whatever has arrived, even where that is more than `buflen`."""
+        return super().recv(max(buflen, _RECEIVE_BYTES), flags)
+
+
+def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """TLS 1.2 or newer; the broker's certificate must be for its name, and signed by whom the settings trust.
+
+    Raises:
+        LogError: a file is missing or holds no certificate or key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = cast("type[ssl.SSLSocket]", WideTlsSocket)
+    try:
+        if settings.ca:
+            context.load_verify_locations(settings.ca)
+        else:
+            context.load_default_certs()
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable("certificates to trust", settings.ca, error) from error
+    if settings.certificate:
+        try:
+            context.load_cert_chain(settings.certificate, settings.key)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable("certificate or key", f"{settings.certificate}, {settings.key}", error) from error
+    return context
+
+
+def _unusable(what: str, where: object, error: OSError) -> LogError:
+    reason = error.strerror or str(error)
+    return LogError(f"cannot use the {what} in {where}: {reason}.", remedy="Correct the path, the file or its mode.")
