@@ -2,13 +2,14 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from consilia.errors import LogError
 from consilia.kafka.network import DIRECT, tls_context
+from consilia.kafka.proxy import Proxy
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.tunnel import proxy_url
 
 CLIENT = "consilia"
 RECORD_BYTES = 2 << 20
@@ -35,7 +36,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "client_id": CLIENT,
         "reconnect_backoff_max_ms": _LONGEST_PAUSE,
         "security_protocol": ("SASL_" if settings.username else "") + ("SSL" if settings.tls else "PLAINTEXT"),
-        "proxy_url": _proxy_url(settings) if settings.proxy else DIRECT,
+        "proxy_url": proxy_url(proxy) if (proxy := Proxy.of(settings)) else DIRECT,
     }
     if settings.tls:
         options["ssl_context"] = tls_context(settings)
@@ -94,12 +95,3 @@ def _secret(path: Path | None) -> str:
     except OSError as error:
         message = f"cannot read the password file {path}: {error.strerror}."
         raise LogError(message, remedy="Correct the path in the Kafka settings, or the file's mode.") from error
-
-
-def _proxy_url(settings: KafkaSettings) -> str:
-    assert settings.proxy is not None
-    if not settings.proxy_username:
-        return settings.proxy
-    scheme, _, address = settings.proxy.partition("://")
-    user, password = quote(settings.proxy_username, safe=""), quote(_secret(settings.proxy_password), safe="")
-    return f"{scheme}://{user}:{password}@{address}"

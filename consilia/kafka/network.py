@@ -10,7 +10,7 @@ from typing import cast
 
 from kafka.net import KafkaNetSocket
 
-from consilia.errors import LogError
+from consilia.kafka.certificates import load_certificates
 from consilia.kafka.settings import KafkaSettings
 
 DIRECT = "direct://"
@@ -50,25 +50,10 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
 
     Raises:
         LogError: a file is missing or holds no certificate or key.
+        LogAccessError: this party's certificate has expired or is not valid yet.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = cast("type[ssl.SSLSocket]", WideTlsSocket)
-    try:
-        if settings.ca:
-            context.load_verify_locations(settings.ca)
-        else:
-            context.load_default_certs()
-    except (OSError, ssl.SSLError) as error:
-        raise _unusable("certificates to trust", settings.ca, error) from error
-    if settings.certificate:
-        try:
-            context.load_cert_chain(settings.certificate, settings.key)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable("certificate or key", f"{settings.certificate}, {settings.key}", error) from error
+    load_certificates(context, settings)
     return context
-
-
-def _unusable(what: str, where: object, error: OSError) -> LogError:
-    reason = error.strerror or str(error)
-    return LogError(f"cannot use the {what} in {where}: {reason}.", remedy="Correct the path, the file or its mode.")
