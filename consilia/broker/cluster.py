@@ -1,0 +1,71 @@
+"""Three brokers on this machine, for what one cannot show: a broker is lost and the others go on."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from consilia.broker.ports import HOST
+from consilia.broker.process import Broker, Ports, Seat
+from consilia.broker.runtime import LASTING, Jvm, Runtime
+from consilia.broker.storage import new_id
+from consilia.kafka.settings import KafkaSettings
+
+NODES = 3
+"""Every record is on all three; two of them are enough to write."""
+
+
+class Cluster:
+    """Three nodes below one folder; as a context manager they run within the block.
+
+    A node that was killed may come back only when the cluster's session with it has ended: after about 12 s.
+    """
+
+    def __init__(self, folder: Path, runtime: Runtime, *, jvm: Jvm = LASTING) -> None:
+        self.brokers = tuple(Broker(folder / f"node-{seat.node}", runtime, jvm=jvm, seat=seat) for seat in _seats())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """How to reach it where anybody on this machine may do anything."""
+        return KafkaSettings(bootstrap_servers=tuple(each.bootstrap for each in self.brokers))
+
+    def start(self) -> None:
+        """Start all nodes that do not run, and wait until all serve.
+
+        Raises:
+            BrokerError: one does not come up; then none is left running.
+        """
+        try:
+            for each in self.brokers:
+                each.launch()
+            for each in self.brokers:
+                each.wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop all together: the last alone would have no quorum to leave in order."""
+        for each in self.brokers:
+            each.ask_to_end()
+        for each in self.brokers:
+            each.stop()
+
+    def kill(self) -> None:
+        """End all this instant (SIGKILL)."""
+        for each in self.brokers:
+            each.kill()
+
+
+def _seats() -> list[Seat]:
+    cluster, ports = new_id(), {node: Ports() for node in range(1, NODES + 1)}
+    voters = tuple((node, f"{HOST}:{each.controller}") for node, each in ports.items())
+    return [Seat(node=node, ports=each, cluster=cluster, others=voters) for node, each in ports.items()]

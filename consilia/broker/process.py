@@ -1,0 +1,234 @@
+"""One Kafka broker as a process of ours: started in about two seconds, stopped, killed, started again on its data."""
+
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from consilia.broker.guarded import Guarded
+from consilia.broker.ports import HOST, free_port, is_free
+from consilia.broker.properties import ANONYMOUS, Access, Listener, Node, render, server_properties
+from consilia.broker.runtime import LASTING, Jvm, Runtime
+from consilia.broker.security import BROKER, Security
+from consilia.broker.storage import new_id, prepare
+from consilia.errors import BrokerError
+from consilia.kafka.connection import client_options
+from consilia.kafka.settings import KafkaSettings
+
+START_SECONDS = 120.0
+"""After so long a broker that does not answer has failed."""
+PAUSE = 0.05
+"""Between two looks at a broker that is starting, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a node listens on loopback."""
+
+    plain: int = field(default_factory=free_port)
+    scram: int = field(default_factory=free_port)
+    certificate: int = field(default_factory=free_port)
+    controller: int = field(default_factory=free_port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A node's place in its cluster; a cluster of one unless told otherwise."""
+
+    node: int = 1
+    ports: Ports = field(default_factory=Ports)
+    cluster: str = field(default_factory=new_id)
+    others: tuple[tuple[int, str], ...] = ()
+    """The other nodes, each with its controller's address."""
+
+    @property
+    def voters(self) -> tuple[tuple[int, str], ...]:
+        """All nodes, this one too."""
+        return tuple(sorted({(self.node, f"{HOST}:{self.ports.controller}"), *self.others}))
+
+
+class Broker:
+    """A broker in a folder of its own, at the same ports for as long as the object lives.
+
+    As a context manager it runs within the block. It never outlives the process that started it, however that ends;
+    only processes forked (not executed) from that one meanwhile could keep it up.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runtime: Runtime,
+        *,
+        jvm: Jvm = LASTING,
+        seat: Seat | None = None,
+        security: Security | None = None,
+    ) -> None:
+        """Nothing runs yet.
+
+        `folder` holds data, configuration and log, and may hold those of an earlier run; `security` adds listeners with
+        TLS for SCRAM users and for certificates, and denies what no ACL allows.
+        """
+        self.folder = folder.absolute()
+        self.seat = seat or Seat()
+        self.security = security
+        self._runtime, self._jvm = runtime, jvm
+        self._process: Guarded | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> Path:
+        """What Kafka said, over all its starts."""
+        return self.folder / "broker.log"
+
+    @property
+    def bootstrap(self) -> str:
+        """Where anybody on this machine may do anything, as host:port."""
+        return f"{HOST}:{self.seat.ports.plain}"
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """How to reach it there."""
+        return KafkaSettings(bootstrap_servers=(self.bootstrap,))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running Kafka."""
+        assert self._process is not None
+        return self._process.pid
+
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.running()
+
+    def user(self, name: str) -> KafkaSettings:
+        """Create a SCRAM user, or give it a new password, and say how it reaches the broker (needs `security`)."""
+        assert self.security is not None
+        return self.security.by_password(name, (f"{HOST}:{self.seat.ports.scram}",), self.settings)
+
+    def certificate(self, name: str) -> KafkaSettings:
+        """Issue a client certificate, and say how its holder reaches the broker (needs `security`)."""
+        assert self.security is not None
+        return self.security.by_certificate(name, (f"{HOST}:{self.seat.ports.certificate}",))
+
+    def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            BrokerError: it does not come up; the message ends with the last lines of its log.
+        """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        if self.running():
+            return
+        self._check_ports()
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            configuration = self.folder / "server.properties"
+            configuration.write_text(render(server_properties(self._node())))
+            prepare(self.folder / "data", self.seat.node, self.seat.cluster, self._runtime)
+            command = self._runtime.command(self.folder, "kafka.Kafka", str(configuration), jvm=self._jvm)
+            self._process = Guarded(command, self.log, self.folder)
+        except OSError as error:
+            message = f"cannot start a broker in {self.folder}: {error.strerror or error}."
+            raise BrokerError(message, remedy="Choose another folder.") from error
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers requests, and the cluster counts on it.
+
+        Raises:
+            BrokerError: it ended, or took too long; then it is killed.
+        """
+        deadline = monotonic() + START_SECONDS
+        try:
+            while not self._serves():
+                self._check_starting(deadline)
+                sleep(PAUSE)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Have it end in order, within seconds; killed if it cannot."""
+        self.ask_to_end()
+        if self._process and not self._process.wait():
+            self.kill()
+        self._process = None
+
+    def ask_to_end(self) -> None:
+        """Begin to stop it, without waiting: nodes of a cluster have to be stopped together."""
+        if self._process:
+            self._process.ask_to_end()
+
+    def kill(self) -> None:
+        """End it this instant, as a power cut would end the process (SIGKILL); its data stays as it is."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _check_ports(self) -> None:
+        ports = self.seat.ports
+        used = [ports.plain, ports.controller, *([ports.scram, ports.certificate] if self.security else [])]
+        for port in used:
+            if not is_free(port):
+                message = f"cannot start a broker at {HOST}:{port}: somebody else listens there."
+                raise BrokerError(message, remedy="Choose another port, or stop the other.")
+
+    def _node(self) -> Node:
+        ports, seat = self.seat.ports, self.seat
+        listeners = [Listener(name="PLAIN", access=Access.OPEN, address=f"{HOST}:{ports.plain}")]
+        if self.security:
+            listeners += [
+                Listener(name="SCRAM", access=Access.SCRAM, address=f"{HOST}:{ports.scram}"),
+                Listener(name="MTLS", access=Access.CERTIFICATE, address=f"{HOST}:{ports.certificate}"),
+            ]
+        within = Access.CERTIFICATE if self.security else Access.OPEN
+        return Node(
+            id=seat.node,
+            voters=seat.voters,
+            data=self.folder / "data",
+            listeners=tuple(listeners),
+            peers="MTLS" if self.security else "PLAIN",
+            controller=Listener(name="CONTROLLER", access=within, address=f"{HOST}:{ports.controller}"),
+            stores=self.security.stores(seat.node, HOST) if self.security else None,
+            super_users=(f"User:{ANONYMOUS}", f"User:{BROKER}") if self.security else (),
+        )
+
+    def _serves(self) -> bool:
+        """Whether a request for the cluster's state is answered, and says that this node is in use (not fenced)."""
+        if is_free(self.seat.ports.plain):
+            return False
+        with suppress(KafkaError), KafkaAdminClient(**client_options(self.settings)) as admin:
+            brokers = admin.describe_cluster()["brokers"]
+            return any(each["broker_id"] == self.seat.node and not each["is_fenced"] for each in brokers)
+        return False
+
+    def _check_starting(self, deadline: float) -> None:
+        if not self.running():
+            raise self._failed("ended while starting")
+        if monotonic() > deadline:
+            raise self._failed(f"does not serve after {START_SECONDS:.0f} s")
+
+    def _failed(self, how: str) -> BrokerError:
+        with self.log.open(errors="replace") as log:
+            last = "".join(deque(log, maxlen=8)).rstrip()
+        return BrokerError(
+            f"the broker in {self.folder} {how}; its log ends with:\n{last}\n", remedy=f"See {self.log}."
+        )

@@ -1,0 +1,80 @@
+"""What runs Kafka: a Java, the jars, and how a Java process of Kafka's is called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from consilia.broker.jars import KAFKA, Progress, cache_folder, jars, silent
+from consilia.broker.java import java
+
+_LOGGING = """\
+rootLogger.level=INFO
+rootLogger.appenderRef.out.ref=OUT
+appender.out.type=Console
+appender.out.name=OUT
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d %p %c{1} %m%n
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jvm:
+    """How much a Java process may take."""
+
+    heap: str = "256m"
+    """As Java's -Xmx understands it."""
+    short_lived: bool = False
+    """Compile fast, not well (C1 only): starts in half the processor time, but TLS and throughput are several times
+    slower for good."""
+
+
+LASTING = Jvm()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A Java that is new enough, and Kafka's jars, checked."""
+
+    java: Path
+    jars: tuple[Path, ...]
+    template: Path
+    """Where a formatted data folder is kept, to be copied."""
+
+    @classmethod
+    def find(cls, progress: Progress = silent) -> Self:
+        """Find Java, and fetch the jars unless the cache has them.
+
+        Raises:
+            BrokerError: one of them cannot be had.
+        """
+        found, cache = java(), cache_folder()
+        return cls(java=found, jars=jars(cache / f"kafka-{KAFKA}", progress), template=cache / f"template-{KAFKA}")
+
+    def command(self, folder: Path, main: str, *arguments: str, jvm: Jvm) -> list[str]:
+        """The command line that runs a class of Kafka's with its temporary files below `folder`."""
+        logging, temporary = folder / "log4j2.properties", folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        logging.write_text(_LOGGING)
+        return [
+            str(self.java),
+            *_options(jvm),
+            f"-Djava.io.tmpdir={temporary}",
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            ":".join(map(str, self.jars)),
+            main,
+            *arguments,
+        ]
+
+
+def _options(jvm: Jvm) -> list[str]:
+    return [
+        f"-Xmx{jvm.heap}",
+        "-XX:+UseSerialGC",  # the others want threads and memory of their own
+        "-XX:+ExitOnOutOfMemoryError",  # a broker without memory must not linger
+        "-XX:-UsePerfData",
+        "-XX:TieredStopAtLevel=" + ("1" if jvm.short_lived else "4"),
+        # Else each I/O thread keeps a direct buffer as big as the largest message it wrote, and a small heap fails.
+        "-Djdk.nio.maxCachedBufferSize=1048576",
+        "-Djava.awt.headless=true",
+    ]

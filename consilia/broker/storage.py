@@ -1,0 +1,83 @@
+"""A formatted data folder, which Kafka insists on before it starts.
+
+Formatting costs a Java process, so it is done once a machine, and copied.
+"""
+
+import base64
+import shutil
+import subprocess
+import tempfile
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from consilia.broker.properties import Access, Listener, Node, render, server_properties
+from consilia.broker.runtime import Jvm, Runtime
+from consilia.errors import BrokerError
+
+IDENTITY, FEATURES = "meta.properties", "bootstrap.checkpoint"
+"""Whose the folder is; and the cluster's feature levels, the same for every cluster of one version of Kafka."""
+FORMAT_SECONDS = 120
+
+
+def new_id() -> str:
+    """A random id as Kafka writes them: 22 characters of base64url.
+
+    None begins with a dash, which StorageTool would take for an option.
+    """
+    return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+
+
+def prepare(data: Path, node: int, cluster: str, runtime: Runtime) -> None:
+    """Make the folder one that Kafka starts on, unless it is one already.
+
+    Raises:
+        BrokerError: Kafka's own tool, which makes the template, fails.
+    """
+    if (data / IDENTITY).exists():
+        return
+    data.mkdir(parents=True, exist_ok=True)
+    features = runtime.template / FEATURES
+    if features.exists():
+        shutil.copyfile(features, data / FEATURES)
+    else:
+        _format(data, runtime)
+        _keep(data / FEATURES, features)
+    identity = {"version": "1", "cluster.id": cluster, "node.id": str(node), "directory.id": new_id()}
+    incomplete = data / f".{IDENTITY}"
+    incomplete.write_text(render(identity))
+    incomplete.replace(data / IDENTITY)
+
+
+def _format(data: Path, runtime: Runtime) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        configuration = folder / "server.properties"
+        configuration.write_text(render(server_properties(_any_node(folder / "data"))))
+        arguments = ("format", "-t", new_id(), "-c", str(configuration))
+        command = runtime.command(folder, "kafka.tools.StorageTool", *arguments, jvm=Jvm(short_lived=True))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip().splitlines()
+            raise BrokerError(
+                f"Kafka cannot format a folder for its data: {' / '.join(said[-3:])}.", remedy="Report it."
+            )
+        shutil.copyfile(folder / "data" / FEATURES, data / FEATURES)
+
+
+def _any_node(data: Path) -> Node:
+    """The feature levels do not depend on which node it is."""
+    client = Listener(name="PLAIN", access=Access.OPEN, address="127.0.0.1:1")
+    controller = Listener(name="CONTROLLER", access=Access.OPEN, address="127.0.0.1:2")
+    return Node(
+        id=1, voters=((1, controller.address),), data=data, listeners=(client,), peers="PLAIN", controller=controller
+    )
+
+
+def _keep(source: Path, template: Path) -> None:
+    """For next time; a cache that cannot be written is no reason to fail."""
+    with suppress(OSError):
+        template.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=template.parent, delete=False) as scratch:
+            scratch.write(source.read_bytes())
+        Path(scratch.name).replace(template)

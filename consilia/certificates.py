@@ -1,0 +1,180 @@
+"""A small certificate authority: who may listen as which host, and who may call as which principal (X.509, RFC 5280).
+
+Keys are P-256, unencrypted PKCS#8 in PEM form, readable by their owner only: what Kafka, Python and OpenSSL all read.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from consilia.errors import IdentityError
+
+PRINCIPAL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a common name may be here: at most as long as X.520 allows, and nothing that means something in a subject."""
+EARLIER = timedelta(minutes=5)
+"""Certificates begin a little in the past, for the clocks that are slow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A certificate and its private key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def load(cls, certificate: Path, key: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            IdentityError: a file is missing or is something else, or the two do not belong together.
+        """
+        try:
+            read = x509.load_pem_x509_certificate(certificate.read_bytes())
+            private = load_pem_private_key(key.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            message = f"cannot read the certificate {certificate} with its key {key}: {error}."
+            raise IdentityError(message, remedy="Restore the files.") from None
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != read.public_key():
+            message = f"the key in {key} is not that of the certificate {certificate}."
+            raise IdentityError(message, remedy="Restore the files.")
+        return cls(certificate=read, key=private)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate, for everybody."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key, for its owner."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def save(self, certificate: Path, key: Path) -> None:
+        """Write both; the key for its owner only. The same path twice puts both in one file, as Kafka likes it."""
+        if certificate == key:
+            write_private(key, self.key_pem + self.certificate_pem)
+        else:
+            write_private(key, self.key_pem)
+            certificate.write_bytes(self.certificate_pem)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, at no moment anybody else; it appears whole."""
+    incomplete = path.with_name(f".{path.name}.incomplete")
+    incomplete.unlink(missing_ok=True)
+    with os.fdopen(os.open(incomplete, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    incomplete.replace(path)
+
+
+def create_authority(name: str, *, lasts: timedelta) -> Credentials:
+    """A new certificate authority, which signs for servers and clients and for no other authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    public = key.public_key()
+    builder = (
+        _begun(subject, subject, public, lasts)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    return Credentials(certificate=builder.sign(key, SHA256()), key=key)
+
+
+def issue_server(authority: Credentials, principal: str, hosts: Sequence[str], *, lasts: timedelta) -> Credentials:
+    """A certificate for who listens at `hosts` (names or IP addresses); its holder may call others as `principal`, too.
+
+    Raises:
+        IdentityError: the principal cannot be a name.
+    """
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issue(authority, principal, hosts, purposes, lasts)
+
+
+def issue_client(authority: Credentials, principal: str, *, lasts: timedelta) -> Credentials:
+    """A certificate for who calls as `principal`, and is no server.
+
+    Raises:
+        IdentityError: the principal cannot be a name.
+    """
+    return _issue(authority, principal, [], [ExtendedKeyUsageOID.CLIENT_AUTH], lasts)
+
+
+def _issue(
+    authority: Credentials,
+    principal: str,
+    hosts: Sequence[str],
+    purposes: Sequence[x509.ObjectIdentifier],
+    lasts: timedelta,
+) -> Credentials:
+    if not PRINCIPAL.fullmatch(principal):
+        message = f"{principal!r} cannot be the name in a certificate."
+        raise IdentityError(message, remedy="Use at most 64 letters, digits, dots, dashes and underscores.")
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, principal)])
+    issuer = authority.certificate
+    builder = (
+        _begun(subject, issuer.subject, public, lasts)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
+    )
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general_name, hosts))), critical=False)
+    return Credentials(certificate=builder.sign(authority.key, SHA256()), key=key)
+
+
+def _begun(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, lasts: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - EARLIER)
+        .not_valid_after(now + lasts)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -1,0 +1,59 @@
+"""Real Kafka brokers for every test that asks for one; tests/support/kafka_brokers.py makes them.
+
+Imported only when asked for: the other tests need not wait for a Kafka client.
+"""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def kafka_runtime():
+    """Java and Kafka's jars; without them the test is skipped, in CI it fails."""
+    from kafka_brokers import runtime_or_skip
+
+    return runtime_or_skip()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_runtime, tmp_path_factory):
+    """One secured broker for the whole session: topics, users and ACLs stay, so give them names of your own."""
+    from kafka_brokers import secured_broker
+
+    with secured_broker(tmp_path_factory.mktemp("kafka"), kafka_runtime) as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka_settings(kafka_broker):
+    """The session broker's plain listener: who comes in there may do everything."""
+    return kafka_broker.settings
+
+
+@pytest.fixture
+def kafka_user(kafka_broker):
+    """user(name): how a SCRAM user with a fresh password reaches the session broker; ACLs say what it may do."""
+    return kafka_broker.user
+
+
+@pytest.fixture
+def kafka_certificate(kafka_broker):
+    """certificate(name): how the holder of a fresh client certificate reaches the session broker."""
+    return kafka_broker.certificate
+
+
+@pytest.fixture
+def killable_broker(kafka_runtime, tmp_path):
+    """broker(): a running broker of this test's own, without security, to kill() and start() again."""
+    from kafka_brokers import brokers_to_kill
+
+    with brokers_to_kill(tmp_path, kafka_runtime) as make:
+        yield make
+
+
+@pytest.fixture
+def kafka_cluster(kafka_runtime, tmp_path):
+    """cluster(): three running brokers of this test's own."""
+    from kafka_brokers import clusters_to_kill
+
+    with clusters_to_kill(tmp_path, kafka_runtime) as make:
+        yield make
