@@ -33,8 +33,8 @@ def aggregator(job: str) -> str:
 
 
 def trainer(hospital: str, job: str) -> str:
-    """A trainer's name as a producer."""
-    return f"{hospital}.{job}"
+    """A trainer's name as a producer; the first word keeps a hospital called `consilia` off the aggregator's name."""
+    return f"consilia.trainer.{hospital}.{job}"
 
 
 def check(topic: str) -> None:
