@@ -1,12 +1,11 @@
 """What kafka-python's clients are told, from the settings; secrets are read from their files here."""
 
-from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from consilia.errors import LogError
 from consilia.kafka.network import DIRECT, tls_context
+from consilia.kafka.password import read_password
 from consilia.kafka.proxy import Proxy
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.tunnel import proxy_url
@@ -40,10 +39,10 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     }
     if settings.tls:
         options["ssl_context"] = tls_context(settings)
-    if settings.username:
+    if settings.username and settings.password:
         options["sasl_mechanism"] = "SCRAM-SHA-512"
         options["sasl_plain_username"] = settings.username
-        options["sasl_plain_password"] = _secret(settings.password)
+        options["sasl_plain_password"] = read_password(settings.password, "password")
     return options
 
 
@@ -86,12 +85,3 @@ def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProduc
 def make_admin(settings: KafkaSettings) -> KafkaAdminClient:
     """An administrative client; it answers or fails soon."""
     return KafkaAdminClient(**client_options(settings), request_timeout_ms=round(ANSWER_SECONDS * 1000))
-
-
-def _secret(path: Path | None) -> str:
-    assert path is not None
-    try:
-        return path.read_text().strip("\r\n")
-    except OSError as error:
-        message = f"cannot read the password file {path}: {error.strerror}."
-        raise LogError(message, remedy="Correct the path in the Kafka settings, or the file's mode.") from error

@@ -8,9 +8,11 @@ from kafka import errors as kafka_errors
 from kafka.errors import KafkaError
 
 from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError, LogUnavailableError
+from consilia.kafka.diagnosis import diagnose
 from consilia.kafka.settings import KafkaSettings
 
 ACLS = "`consilia kafka acls` prints, and applies, what every party needs."
+_DIAGNOSIS_SECONDS = 2.0
 _OPERATIONS = {
     "write": "Write",
     "read": "Read",
@@ -39,10 +41,14 @@ class Failure:
         return str(self.error).rstrip(". ") or type(self.error).__name__
 
     @property
+    def what(self) -> str:
+        """What was being done, and to which topic."""
+        return f"{self.doing} topic {self.topic}" if self.topic else self.doing
+
+    @property
     def failed(self) -> str:
         """The beginning of every message: what could not be done, and where."""
-        topic = f" topic {self.topic}" if self.topic else ""
-        return f"cannot {self.doing}{topic} on Kafka at {self.settings.where}"
+        return f"cannot {self.what} on Kafka at {self.settings.where}"
 
     @property
     def operation(self) -> str:
@@ -67,13 +73,11 @@ def translate(
     transactional_id: str | None = None,
 ) -> ConsiliaError:
     """Our error for one of kafka-python's; the names are for its message, and `doing` begins with a verb."""
-    failure = Failure(
-        error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
+    return _explain(
+        Failure(
+            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
+        )
     )
-    for classes, explain in _EXPLANATIONS:
-        if isinstance(error, classes):
-            return explain(failure)
-    return _other(failure)
 
 
 @contextmanager
@@ -87,15 +91,31 @@ def plain_errors(
 ) -> Iterator[None]:
     """Turn what kafka-python raises in the block into our errors; see `translate` for the arguments.
 
+    Where kafka-python only says that it has waited, the brokers are visited to find out why.
+
     Raises:
         ConsiliaError: for any error of kafka-python's.
     """
     try:
         yield
     except KafkaError as error:
-        raise translate(
-            error, settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
-        ) from error
+        failure = Failure(
+            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
+        )
+        found = diagnose(settings, _DIAGNOSIS_SECONDS) if isinstance(error, _SILENT) else None
+        raise (_because(failure, found) if found else _explain(failure)) from error
+
+
+def _explain(failure: Failure) -> ConsiliaError:
+    for classes, explain in _EXPLANATIONS:
+        if isinstance(failure.error, classes):
+            return explain(failure)
+    return _other(failure)
+
+
+def _because(failure: Failure, found: ConsiliaError) -> ConsiliaError:
+    message = f"cannot {failure.what} as {failure.settings.principal}: {found.message}"
+    return type(found)(message, remedy=found.remedy)
 
 
 def _denied(failure: Failure, operation: str, resource: str) -> ConsiliaError:
@@ -125,27 +145,10 @@ def _cluster_denied(failure: Failure) -> ConsiliaError:
     return _denied(failure, failure.operation, "the cluster")
 
 
-def _wrong_password(failure: Failure) -> ConsiliaError:
-    return wrong_password(failure.settings, failure.settings.where)
-
-
-def wrong_password(settings: KafkaSettings, where: str) -> ConsiliaError:
-    """The broker at `where` knows no such user, or the user by another password: SCRAM does not tell which."""
-    message = f"Kafka at {where} does not accept {settings.principal}: there is no such user, or the password is wrong."
+def _not_let_in(failure: Failure) -> ConsiliaError:
+    settings = failure.settings
+    message = f"{failure.failed}: the broker does not let {settings.principal} in ({failure.words})."
     return LogAccessError(message, remedy=f"Correct the password in {settings.password}, or username in the settings.")
-
-
-def _no_scram(failure: Failure) -> ConsiliaError:
-    return no_scram(failure.settings, failure.settings.where)
-
-
-def no_scram(settings: KafkaSettings, where: str) -> ConsiliaError:
-    """The listener at `where` asks for another kind of login, or for none."""
-    message = (
-        f"Kafka at {where} does not let {settings.principal} log in by SCRAM-SHA-512: the listener does not offer it."
-    )
-    remedy = "Choose the port of a SASL_SSL listener with SCRAM-SHA-512, or set a certificate instead of username."
-    return LogAccessError(message, remedy=remedy)
 
 
 def _fenced(failure: Failure) -> ConsiliaError:
@@ -198,14 +201,32 @@ _PASSING = (
 )
 """kafka-python calls these final; a broker that comes back, or a new transaction, cures them."""
 
+_AT_THE_DOOR = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+)
+_SILENT = (
+    *_AT_THE_DOOR,
+    kafka_errors.KafkaTimeoutError,
+    kafka_errors.KafkaConnectionError,
+    kafka_errors.RequestTimedOutError,
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.BrokerNotAvailableError,
+    kafka_errors.MetadataEmptyBrokerList,
+    kafka_errors.StaleMetadata,
+    kafka_errors.UnknownBrokerIdError,
+    kafka_errors.Cancelled,
+)
+"""What kafka-python raises, among other things, when it cannot reach or enter a broker: it does not say why."""
+
 _Explain = Callable[[Failure], ConsiliaError]
 _EXPLANATIONS: tuple[tuple[tuple[type[KafkaError], ...], _Explain], ...] = (
     ((kafka_errors.TopicAuthorizationFailedError,), _topic_denied),
     ((kafka_errors.GroupAuthorizationFailedError,), _group_denied),
     ((kafka_errors.TransactionalIdAuthorizationFailedError,), _transactional_id_denied),
     ((kafka_errors.ClusterAuthorizationFailedError,), _cluster_denied),
-    ((kafka_errors.SaslAuthenticationFailedError,), _wrong_password),
-    ((kafka_errors.UnsupportedSaslMechanismError, kafka_errors.IllegalSaslStateError), _no_scram),
+    (_AT_THE_DOOR, _not_let_in),
     (
         (
             kafka_errors.ProducerFencedError,

@@ -13,6 +13,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlencode
 
 from consilia.errors import ConsiliaError, LogAccessError, LogError, LogUnavailableError
+from consilia.kafka.password import read_password
 from consilia.kafka.settings import KafkaSettings
 
 Question = tuple[bytes, Callable[[bytes], int]]
@@ -89,13 +90,7 @@ class Proxy:
         """User and password, read from the file now, so that a new password counts from the next connection on."""
         if self.username is None or self.password is None:
             return None
-        try:
-            return self.username.encode(), self.password.read_text(encoding="utf-8").strip("\r\n").encode()
-        except (OSError, UnicodeDecodeError) as error:
-            message = (
-                f"cannot read the proxy's password file {self.password}: {getattr(error, 'strerror', 'not UTF-8')}."
-            )
-            raise LogError(message, remedy="Correct proxyPassword in the Kafka settings, or the file.") from None
+        return self.username.encode(), read_password(self.password, "proxyPassword").encode()
 
 
 def host_and_port(address: str) -> tuple[str, int]:
