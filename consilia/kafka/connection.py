@@ -7,6 +7,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from consilia.kafka.network import DIRECT, tls_context
 from consilia.kafka.password import read_password
 from consilia.kafka.proxy import Proxy
+from consilia.kafka.quiet import quieten
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.tunnel import proxy_url
 
@@ -26,9 +27,13 @@ _CODECS = {"None": None, "Gzip": "gzip", "Lz4": "lz4", "Zstd": "zstd"}
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """The keyword arguments that kafka-python's consumer, producer and admin client have in common.
 
+    Whoever makes a client also wants its log kept short; see `quieten`.
+
     Raises:
         LogError: a file that the settings name cannot be read.
+        LogAccessError: this party's certificate has expired or is not valid yet.
     """
+    quieten()
     options: dict[str, Any] = {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "bootstrap_timeout_ms": round(settings.connect_seconds * 1000),

@@ -5,7 +5,7 @@ from pathlib import Path
 from consilia.errors import LogError
 
 
-def read_password(path: Path, setting: str) -> str:
+def read_password(path: Path, setting: str = "password") -> str:
     """The file's text without the end of its line; `setting` is the field that names the file.
 
     Raises:
