@@ -7,6 +7,7 @@ from typing import Self
 from consilia.broker.ports import HOST
 from consilia.broker.process import Broker, Ports, Seat
 from consilia.broker.runtime import LASTING, Jvm, Runtime
+from consilia.broker.security import Security
 from consilia.broker.storage import new_id
 from consilia.kafka.settings import KafkaSettings
 
@@ -20,8 +21,12 @@ class Cluster:
     A node that was killed may come back only when the cluster's session with it has ended: after about 12 s.
     """
 
-    def __init__(self, folder: Path, runtime: Runtime, *, jvm: Jvm = LASTING) -> None:
-        self.brokers = tuple(Broker(folder / f"node-{seat.node}", runtime, jvm=jvm, seat=seat) for seat in _seats())
+    def __init__(self, folder: Path, runtime: Runtime, *, jvm: Jvm = LASTING, security: Security | None = None) -> None:
+        """Nothing runs yet; the arguments mean what they mean to a `Broker`."""
+        self.security = security
+        self.brokers = tuple(
+            Broker(folder / f"node-{seat.node}", runtime, jvm=jvm, seat=seat, security=security) for seat in _seats()
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -36,6 +41,18 @@ class Cluster:
     def settings(self) -> KafkaSettings:
         """How to reach it where anybody on this machine may do anything."""
         return KafkaSettings(bootstrap_servers=tuple(each.bootstrap for each in self.brokers))
+
+    def user(self, name: str) -> KafkaSettings:
+        """Create a SCRAM user, or give it a new password, and say how it reaches the cluster (needs `security`)."""
+        assert self.security is not None
+        addresses = tuple(f"{HOST}:{each.seat.ports.scram}" for each in self.brokers)
+        return self.security.by_password(name, addresses, self.settings)
+
+    def certificate(self, name: str) -> KafkaSettings:
+        """Issue a client certificate, and say how its holder reaches the cluster (needs `security`)."""
+        assert self.security is not None
+        addresses = tuple(f"{HOST}:{each.seat.ports.certificate}" for each in self.brokers)
+        return self.security.by_certificate(name, addresses)
 
     def start(self) -> None:
         """Start all nodes that do not run, and wait until all serve.

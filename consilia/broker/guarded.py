@@ -21,7 +21,7 @@ class Guarded:
     """A process and its guard, in a process group of their own: Ctrl-C reaches us, and we end them."""
 
     def __init__(self, command: Sequence[str], log: Path, directory: Path) -> None:
-        """Start it; what it prints is appended to `log`."""
+        """Start it in `directory`; what it prints is appended to `log`."""
         self._life, theirs = os.pipe()
         guarding = [sys.executable, "-I", "-S", guard.__file__, str(theirs), str(GRACE_SECONDS)]
         try:
@@ -33,6 +33,7 @@ class Guarded:
                     stderr=subprocess.STDOUT,
                     pass_fds=[theirs],
                     cwd=directory,
+                    env={**os.environ, "LC_ALL": "C.UTF-8"},  # else Java 17 cannot name a file beyond ASCII
                     start_new_session=True,
                 )
         finally:

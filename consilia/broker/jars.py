@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
 KAFKA = "4.3.1"
-AT_ONCE = 8
+AT_ONCE = 16
 """Downloads in parallel: most of the jars are small, so the time goes into waiting for answers."""
 TRIES = 2
 SILENCE_SECONDS = 20
@@ -187,14 +187,9 @@ def _download(context: "MavenContext", jar: Jar, tries: int) -> Path:
             (context.repo_cache / artifact.component.path_prefix / jar.file).unlink(missing_ok=True)
             return _download(context, jar, tries - 1)
         message = f"cannot fetch {jar.file} from {_repository()}: {_reason(error)}."
-        raise BrokerError(message, remedy=_WITHOUT_NETWORK) from None
+        remedy = "Check the network, or set CONSILIA_MAVEN_REPOSITORY to a mirror that you can reach."
+        raise BrokerError(message, remedy=remedy) from None
     return path
-
-
-_WITHOUT_NETWORK = (
-    "Check the network; or set CONSILIA_MAVEN_REPOSITORY to a mirror that you can reach, or CONSILIA_CACHE to a folder "
-    "that somebody filled with `python -m consilia.broker --jars-only FOLDER`."
-)
 
 
 def _repository() -> str:

@@ -8,7 +8,6 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from consilia.broker.guarded import Guarded
@@ -18,9 +17,11 @@ from consilia.broker.runtime import LASTING, Jvm, Runtime
 from consilia.broker.security import BROKER, Security
 from consilia.broker.storage import new_id, prepare
 from consilia.errors import BrokerError
-from consilia.kafka.connection import client_options
+from consilia.kafka.connection import make_admin
 from consilia.kafka.settings import KafkaSettings
 
+DATA, CONFIGURATION = "data", "server.properties"
+"""In the broker's folder, which Kafka runs in. Relative names: Kafka takes a comma in a path for its end."""
 START_SECONDS = 120.0
 """After so long a broker that does not answer has failed."""
 PAUSE = 0.05
@@ -137,13 +138,13 @@ class Broker:
         """Start it without waiting."""
         if self.running():
             return
+        self.kill()
         self._check_ports()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            configuration = self.folder / "server.properties"
-            configuration.write_text(render(server_properties(self._node())))
-            prepare(self.folder / "data", self.seat.node, self.seat.cluster, self._runtime)
-            command = self._runtime.command(self.folder, "kafka.Kafka", str(configuration), jvm=self._jvm)
+            (self.folder / CONFIGURATION).write_text(render(server_properties(self._node())))
+            prepare(self.folder / DATA, self.seat.node, self.seat.cluster, self._runtime)
+            command = self._runtime.command(self.folder, "kafka.Kafka", CONFIGURATION, jvm=self._jvm)
             self._process = Guarded(command, self.log, self.folder)
         except OSError as error:
             message = f"cannot start a broker in {self.folder}: {error.strerror or error}."
@@ -163,6 +164,16 @@ class Broker:
         except BaseException:
             self.kill()
             raise
+
+    def watch(self) -> None:
+        """Wait until it ends by itself, which it should not.
+
+        Raises:
+            BrokerError: it did; the message ends with the last lines of its log.
+        """
+        while self._process and not self._process.wait():
+            pass
+        raise self._failed("ended")
 
     def stop(self) -> None:
         """Have it end in order, within seconds; killed if it cannot."""
@@ -203,7 +214,7 @@ class Broker:
         return Node(
             id=seat.node,
             voters=seat.voters,
-            data=self.folder / "data",
+            data=Path(DATA),
             listeners=tuple(listeners),
             peers="MTLS" if self.security else "PLAIN",
             controller=Listener(name="CONTROLLER", access=within, address=f"{HOST}:{ports.controller}"),
@@ -215,7 +226,7 @@ class Broker:
         """Whether a request for the cluster's state is answered, and says that this node is in use (not fenced)."""
         if is_free(self.seat.ports.plain):
             return False
-        with suppress(KafkaError), KafkaAdminClient(**client_options(self.settings)) as admin:
+        with suppress(KafkaError), make_admin(self.settings) as admin:
             brokers = admin.describe_cluster()["brokers"]
             return any(each["broker_id"] == self.seat.node and not each["is_fenced"] for each in brokers)
         return False

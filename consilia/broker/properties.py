@@ -87,13 +87,14 @@ def server_properties(node: Node) -> dict[str, str]:
 
 
 def render(properties: Mapping[str, str]) -> str:
-    """As Java's Properties.load reads it: one line each."""
+    """As Java's Properties.load reads it, which takes bytes for Latin-1: one line each, ASCII only."""
     return "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items())
 
 
 def _escaped(value: str) -> str:
-    text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"\\{text}" if text.startswith((" ", "\t")) else text
+    units = value.replace("\\", "\\\\").encode("utf-16-be").hex(" ", 2).split()
+    text = "".join(chr(int(unit, 16)) if 32 <= int(unit, 16) < 127 else f"\\u{unit}" for unit in units)
+    return f"\\{text}" if text.startswith(" ") else text
 
 
 def _check(node: Node) -> None:

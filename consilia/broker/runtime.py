@@ -7,6 +7,7 @@ from typing import Self
 from consilia.broker.jars import KAFKA, Progress, cache_folder, jars, silent
 from consilia.broker.java import java
 
+LOGGING = "log4j2.properties"
 _LOGGING = """\
 rootLogger.level=INFO
 rootLogger.appenderRef.out.ref=OUT
@@ -51,15 +52,15 @@ class Runtime:
         return cls(java=found, jars=jars(cache / f"kafka-{KAFKA}", progress), template=cache / f"template-{KAFKA}")
 
     def command(self, folder: Path, main: str, *arguments: str, jvm: Jvm) -> list[str]:
-        """The command line that runs a class of Kafka's with its temporary files below `folder`."""
-        logging, temporary = folder / "log4j2.properties", folder / "tmp"
+        """The command line that runs a class of Kafka's in `folder`, where its temporary files come to lie, too."""
+        temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        logging.write_text(_LOGGING)
+        (folder / LOGGING).write_text(_LOGGING)
         return [
             str(self.java),
             *_options(jvm),
             f"-Djava.io.tmpdir={temporary}",
-            f"-Dlog4j2.configurationFile={logging}",
+            f"-Dlog4j2.configurationFile={LOGGING}",
             "-cp",
             ":".join(map(str, self.jars)),
             main,

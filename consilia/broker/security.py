@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from consilia.broker.properties import PRINCIPAL, Stores
+from consilia.broker.properties import ANONYMOUS, PRINCIPAL, Stores
 from consilia.certificates import Credentials, create_authority, issue_client, issue_server, write_private
 from consilia.errors import BrokerError
-from consilia.kafka.connection import client_options
+from consilia.kafka.connection import make_admin
+from consilia.kafka.errors import plain_errors
 from consilia.kafka.settings import KafkaSettings
 
 BROKER = "broker"
@@ -48,7 +49,12 @@ class Security:
         return Stores(keystore=path, truststore=self.ca)
 
     def by_certificate(self, principal: str, addresses: tuple[str, ...]) -> KafkaSettings:
-        """Issue a client certificate, and say how its holder reaches the brokers."""
+        """Issue a client certificate, and say how its holder reaches the brokers.
+
+        Raises:
+            BrokerError: the name cannot be a principal, or is that of a super user.
+        """
+        _check_name(principal)
         certificate, key = self.folder / f"{principal}.pem", self.folder / f"{principal}-key.pem"
         issue_client(self.authority, principal, lasts=CERTIFICATES_LAST).save(certificate, key)
         return KafkaSettings(bootstrap_servers=addresses, tls=True, ca=self.ca, certificate=certificate, key=key)
@@ -57,8 +63,10 @@ class Security:
         """Give a SCRAM user a new password, and say how that user reaches the brokers; `owner` may create users.
 
         Raises:
-            BrokerError: the cluster refuses the user.
+            BrokerError: the cluster refuses the user; or the name cannot be a principal, or is that of a super user.
+            LogUnavailableError: the cluster cannot be reached.
         """
+        _check_name(user)
         path, password = self.folder / f"{user}.password", secrets.token_urlsafe(24)
         set_password(owner, user, password)
         write_private(path, password.encode())
@@ -69,13 +77,18 @@ def set_password(owner: KafkaSettings, user: str, password: str) -> None:
     """Create a SCRAM-SHA-512 user (RFC 5802, RFC 7677), or change the password.
 
     Raises:
-        BrokerError: the cluster refuses, or the name cannot be a principal.
+        BrokerError: the cluster refuses.
+        LogUnavailableError: it cannot be reached.
     """
-    if not re.fullmatch(PRINCIPAL, user):
-        remedy = "Use letters, digits, dots, dashes and underscores."
-        raise BrokerError(f"{user!r} cannot be the name of a Kafka user.", remedy=remedy)
     credential = UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, password)
-    with KafkaAdminClient(**client_options(owner)) as admin:
+    with plain_errors(owner, doing=f"set the password of {user}"), make_admin(owner) as admin:
         refused = admin.alter_user_scram_credentials([credential])[user]
     if refused:
         raise BrokerError(f"Kafka refuses the user {user}: {refused}.", remedy="Ask as a super user.")
+
+
+def _check_name(principal: str) -> None:
+    if not re.fullmatch(PRINCIPAL, principal) or principal in {BROKER, ANONYMOUS}:
+        message = f"{principal!r} cannot be the name of a client."
+        remedy = f"Use letters, digits, dots, dashes and underscores, and neither {BROKER} nor {ANONYMOUS}."
+        raise BrokerError(message, remedy=remedy)

@@ -4,6 +4,7 @@ Formatting costs a Java process, so it is done once a machine, and copied.
 """
 
 import base64
+import os
 import shutil
 import subprocess
 import tempfile
@@ -52,26 +53,23 @@ def prepare(data: Path, node: int, cluster: str, runtime: Runtime) -> None:
 def _format(data: Path, runtime: Runtime) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        configuration = folder / "server.properties"
-        configuration.write_text(render(server_properties(_any_node(folder / "data"))))
-        arguments = ("format", "-t", new_id(), "-c", str(configuration))
+        (folder / "server.properties").write_text(render(server_properties(_any_node())))
+        arguments = ("format", "-t", new_id(), "-c", "server.properties")
         command = runtime.command(folder, "kafka.tools.StorageTool", *arguments, jvm=Jvm(short_lived=True))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
         if done.returncode:
-            said = (done.stdout + done.stderr).strip().splitlines()
-            raise BrokerError(
-                f"Kafka cannot format a folder for its data: {' / '.join(said[-3:])}.", remedy="Report it."
-            )
+            said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
+            message = f"Kafka cannot format a folder for its data: {said}."
+            raise BrokerError(message, remedy="Check the space in the system's temporary folder, and try again.")
         shutil.copyfile(folder / "data" / FEATURES, data / FEATURES)
 
 
-def _any_node(data: Path) -> Node:
+def _any_node() -> Node:
     """The feature levels do not depend on which node it is."""
     client = Listener(name="PLAIN", access=Access.OPEN, address="127.0.0.1:1")
     controller = Listener(name="CONTROLLER", access=Access.OPEN, address="127.0.0.1:2")
-    return Node(
-        id=1, voters=((1, controller.address),), data=data, listeners=(client,), peers="PLAIN", controller=controller
-    )
+    voters = ((1, controller.address),)
+    return Node(id=1, voters=voters, data=Path("data"), listeners=(client,), peers=client.name, controller=controller)
 
 
 def _keep(source: Path, template: Path) -> None:
@@ -80,4 +78,6 @@ def _keep(source: Path, template: Path) -> None:
         template.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=template.parent, delete=False) as scratch:
             scratch.write(source.read_bytes())
+            scratch.flush()
+            os.fsync(scratch.fileno())
         Path(scratch.name).replace(template)

@@ -1,0 +1,107 @@
+"""`python -m consilia.broker`: one broker in the foreground, until Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from consilia.broker.jars import jars
+from consilia.broker.ports import free_port
+from consilia.broker.process import Broker, Ports, Seat
+from consilia.broker.runtime import Jvm, Runtime
+from consilia.broker.security import Security
+from consilia.errors import ConsiliaError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What the command line asks for; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.jars_only:
+            print(f"{len(jars(options.jars_only, show))} jars in {options.jars_only}")  # noqa: T201
+        else:
+            serve(options)
+    except ConsiliaError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Run a broker until Ctrl-C or SIGTERM.
+
+    Raises:
+        BrokerError: it cannot be started, or ended by itself.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), _folder(options.folder) as folder:
+        security = Security.open(folder / "keys") if options.secured or options.user else None
+        broker = Broker(
+            folder, Runtime.find(show), jvm=Jvm(heap=options.heap), seat=_seat(options.port), security=security
+        )
+        with broker:
+            _introduce(broker, options.user)
+            broker.watch()
+
+
+def show(done: int, total: int) -> None:
+    """How much of the jars is there, on one line of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\rKafka's jars: {100 * done // total} %", end="\n" if done == total else "", file=sys.stderr)  # noqa: T201
+
+
+def _introduce(broker: Broker, users: Sequence[str]) -> None:
+    lines = [f"Kafka serves at {broker.bootstrap}, everything to everybody on this machine; its log is {broker.log}."]
+    for name in users:
+        path = broker.folder / f"{name}.json"
+        broker.user(name).save(path)
+        lines.append(f"{name} reaches it with kafka://{path}, and may do what ACLs allow.")
+    print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)  # noqa: T201
+
+
+@contextmanager
+def _folder(chosen: Path | None) -> Iterator[Path]:
+    if chosen is not None:
+        yield chosen.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="consilia-broker-") as name:
+        yield Path(name)
+
+
+def _seat(port: int | None) -> Seat:
+    if port is None:
+        return Seat()
+    return Seat(ports=Ports(plain=port, scram=port + 1, certificate=port + 2, controller=free_port()))
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1024 <= port <= 65533:
+        raise ValueError(text)
+    return port
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m consilia.broker", description=__doc__)
+    parser.add_argument(
+        "--port",
+        type=_port,
+        help="where to listen on loopback; SCRAM users at the next one, certificates at the second",
+    )
+    parser.add_argument("--folder", type=Path, help="keep data, keys and log there; otherwise nothing is kept")
+    parser.add_argument(
+        "--heap", default=Jvm().heap, help="memory for Java, as its -Xmx takes it (default: %(default)s)"
+    )
+    parser.add_argument("--secured", action="store_true", help="listen with TLS too, and deny there what no ACL allows")
+    parser.add_argument(
+        "--user", action="append", default=[], metavar="NAME", help="with --secured: make a SCRAM user; may be repeated"
+    )
+    parser.add_argument("--jars-only", type=Path, metavar="FOLDER", help="put Kafka's jars there, checked, and end")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
