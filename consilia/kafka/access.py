@@ -120,7 +120,7 @@ class Access:
             LogAccessError: these credentials may not see them, or the cluster has no access rules at all.
             LogUnavailableError: it does not answer.
         """
-        with self._asking("look up the access rules"):
+        with as_administrator(self._settings, "look up the access rules"):
             return [_binding(acl) for asked in _questions() for acl in self._admin.describe_acls(asked)[0]]
 
     def add(self, rules: Sequence[AclRule]) -> None:
@@ -131,7 +131,7 @@ class Access:
         """
         if not rules:
             return
-        with self._asking("add access rules"):
+        with as_administrator(self._settings, "add access rules"):
             for error in self._admin.create_acls([_acl(rule) for rule in rules])["failed"]:
                 raise error("")
         self._await(lambda there: there.issuperset(rules))
@@ -144,7 +144,7 @@ class Access:
         """
         if not rules:
             return
-        with self._asking("remove access rules"):
+        with as_administrator(self._settings, "remove access rules"):
             for _, _, error in self._admin.delete_acls([_filter(rule) for rule in rules]):
                 if error is not kafka_errors.NoError:
                     raise error("")
@@ -159,19 +159,26 @@ class Access:
                 raise LogUnavailableError(message, remedy="See that the controller and the brokers run; try again.")
             sleep(_PAUSE)
 
-    @contextmanager
-    def _asking(self, doing: str) -> Iterator[None]:
-        with plain_errors(self._settings, doing=doing):
-            try:
-                yield
-            except kafka_errors.SecurityDisabledError as error:
-                message = f"Kafka at {self._settings.where} has no authorizer: everybody may do everything there."
-                remedy = "Set authorizer.class.name on all brokers, and allow.everyone.if.no.acl.found=false."
-                raise LogError(message, remedy=remedy) from error
-            except kafka_errors.ClusterAuthorizationFailedError as error:
-                message = f"cannot {doing} on Kafka at {self._settings.where}: {self._settings.principal} may not."
-                remedy = "Use the settings of a super user, or of one with Describe and Alter on the cluster."
-                raise LogAccessError(message, remedy=remedy) from error
+
+@contextmanager
+def as_administrator(settings: KafkaSettings, doing: str) -> Iterator[None]:
+    """What an administrator's request in the block fails by, as errors of our own; `doing` begins with a verb.
+
+    Raises:
+        LogError: the cluster has no access rules at all.
+        LogAccessError: these credentials are no administrator's.
+    """
+    with plain_errors(settings, doing=doing):
+        try:
+            yield
+        except kafka_errors.SecurityDisabledError as error:
+            message = f"Kafka at {settings.where} has no authorizer: everybody may do everything there."
+            remedy = "Set authorizer.class.name on all brokers, and allow.everyone.if.no.acl.found=false."
+            raise LogError(message, remedy=remedy) from error
+        except kafka_errors.ClusterAuthorizationFailedError as error:
+            message = f"cannot {doing} on Kafka at {settings.where}: {settings.principal} may not."
+            remedy = "Use the settings of a super user, or of one with Describe and Alter on the cluster."
+            raise LogAccessError(message, remedy=remedy) from error
 
 
 def _questions() -> Iterator[ACLFilter]:

@@ -3,6 +3,7 @@
 import re
 import typing
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import typer.main
@@ -89,6 +90,8 @@ def _type(hint: object) -> str:
         return f"one or more {_type(inner[0])}s"
     if len(inner) == 1:
         return _type(inner[0])
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return "one of " + ", ".join(f"`{each}`" for each in hint)
     return {bool: "flag", int: "whole number", Path: "path", str: "text"}[hint]
 
 

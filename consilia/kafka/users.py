@@ -1,0 +1,116 @@
+"""SCRAM users with passwords from the operating system's randomness, each in a file that only its owner can read."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+from consilia.errors import LogAccessError, LogError
+from consilia.kafka.access import as_administrator
+from consilia.kafka.password import read_password
+from consilia.kafka.settings import KafkaSettings
+
+_ITERATIONS = 8192
+"""Of PBKDF2 (RFC 5802). Passwords of 256 random bits need no more than Kafka's least, 4096; its most is 16384."""
+_PASSWORD_BYTES = 32
+_USER = "User:"
+
+
+def user_names(principals: Iterable[str]) -> list[str]:
+    """The principals that log in with a user's name; whoever comes with a certificate's subject needs no password."""
+    return [each.removeprefix(_USER) for each in principals if each.startswith(_USER) and "=" not in each]
+
+
+class Users:
+    """An administrator's hand on the cluster's SCRAM users."""
+
+    def __init__(self, settings: KafkaSettings, admin: KafkaAdminClient) -> None:
+        """`admin` stays the caller's to close; it may Describe and Alter the cluster."""
+        self._settings, self._admin = settings, admin
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those that the cluster has no SCRAM-SHA-512 password of.
+
+        Raises:
+            LogAccessError: these credentials may not see them.
+        """
+        names = list(names)
+        if not names:
+            return []
+        with as_administrator(self._settings, "look up users"):
+            found = self._admin.describe_user_scram_credentials(names)
+        return [name for name in names if not _has_password(found.get(name))]
+
+    def create(self, names: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]]:
+        """Make those that are missing, one after the other; who is there keeps the password that it has.
+
+        Each password lies in its file before the user is made: a process that dies in between uses it the next time.
+
+        Yields:
+            The name and the file of each user that was made.
+
+        Raises:
+            LogAccessError: these credentials may not.
+            LogError: a file cannot be written, or a name cannot be one.
+        """
+        for name in self.missing(names):
+            path = password_file(folder, name)
+            self._make(name, read_password(path, "the password file"))
+            yield name, path
+
+    def _make(self, name: str, password: str) -> None:
+        wanted = UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password, iterations=_ITERATIONS)
+        with as_administrator(self._settings, f"create the user {name}"):
+            failed = self._admin.alter_user_scram_credentials([wanted])[name]
+        if failed:
+            message = f"cannot create the user {name} on Kafka at {self._settings.where}: {failed}"
+            raise LogAccessError(
+                message, remedy="Use the settings of a super user, or of one with Alter on the cluster."
+            )
+
+
+def _has_password(found: dict[str, list[dict[str, object]]] | None) -> bool:
+    mechanisms = [each["mechanism"] for each in found["credential_infos"]] if found else []
+    return ScramMechanism.SCRAM_SHA_512 in mechanisms
+
+
+def password_file(folder: Path, name: str) -> Path:
+    """The file with the user's password, made if it is not there.
+
+    Raises:
+        LogError: it cannot be, or others could have read or written it.
+    """
+    path = folder / f"{name}.password"
+    if path.parent != folder:
+        raise LogError(f"{name!r} cannot name a file.", remedy="Use a user's name without slashes.")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write(path, secrets.token_urlsafe(_PASSWORD_BYTES))
+        _require_private(path)
+    except OSError as error:
+        message = f"cannot write the password file {path}: {error.strerror}."
+        raise LogError(message, remedy="Choose another folder, or correct its mode.") from error
+    return path
+
+
+def _write(path: Path, password: str) -> None:
+    """Whole or not at all: half a password would be taken for one."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner only
+    with os.fdopen(handle, "w") as file:
+        file.write(password + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(partial).rename(path)
+
+
+def _require_private(path: Path) -> None:
+    """A password that others could have put there, or read, is none."""
+    found = path.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        message = f"the password file {path} is not this user's alone."
+        raise LogError(message, remedy="Remove it, or give it to this user with mode 0600.")
