@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from consilia.broker.jars import jars
-from consilia.broker.ports import free_port
+from consilia.broker.ports import free_ports
 from consilia.broker.process import Broker, Ports, Seat
 from consilia.broker.runtime import Jvm, Runtime
 from consilia.broker.security import Security
@@ -65,6 +65,7 @@ def _introduce(broker: Broker, users: Sequence[str]) -> None:
 @contextmanager
 def _folder(chosen: Path | None) -> Iterator[Path]:
     if chosen is not None:
+        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield chosen.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="consilia-broker-") as name:
@@ -74,7 +75,7 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
 def _seat(port: int | None) -> Seat:
     if port is None:
         return Seat()
-    return Seat(ports=Ports(plain=port, scram=port + 1, certificate=port + 2, controller=free_port()))
+    return Seat(ports=Ports(port, port + 1, port + 2, controller=free_ports(1)[0]))
 
 
 def _port(text: str) -> int:

@@ -1,10 +1,11 @@
 """Three brokers on this machine, for what one cannot show: a broker is lost and the others go on."""
 
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from consilia.broker.ports import HOST
+from consilia.broker.ports import HOST, free_ports
 from consilia.broker.process import Broker, Ports, Seat
 from consilia.broker.runtime import LASTING, Jvm, Runtime
 from consilia.broker.security import Security
@@ -83,6 +84,7 @@ class Cluster:
 
 
 def _seats() -> list[Seat]:
-    cluster, ports = new_id(), {node: Ports() for node in range(1, NODES + 1)}
+    numbers = iter(free_ports(NODES * len(Ports._fields)))
+    cluster, ports = new_id(), {node: Ports(*islice(numbers, len(Ports._fields))) for node in range(1, NODES + 1)}
     voters = tuple((node, f"{HOST}:{each.controller}") for node, each in ports.items())
     return [Seat(node=node, ports=each, cluster=cluster, others=voters) for node, each in ports.items()]

@@ -11,25 +11,27 @@ _LOWEST = 10240
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_FROM = 32768
 """Where that file is missing."""
-_TRIES = 200
+_TRIES = 1000
 
 
-def free_port() -> int:
-    """A port that nobody listens at, below the range that the kernel gives to outgoing connections.
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens at, below the range that the kernel gives to outgoing connections.
 
     In that range, a client that keeps trying a broker which is away would sooner or later be given the broker's own
-    port to call from, connect to itself, and keep the broker from coming back.
+    port to call from, connect to itself, and keep the broker from coming back. Where it leaves no other, it must do.
 
     Raises:
-        BrokerError: none was found.
+        BrokerError: there are not enough.
     """
-    highest = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _EPHEMERAL_FROM
-    lowest = _LOWEST if highest > _LOWEST + _TRIES else 1024
+    ephemeral = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _EPHEMERAL_FROM
+    end = ephemeral if ephemeral > _LOWEST + _TRIES else 1 << 16
+    found: set[int] = set()
     for _ in range(_TRIES):
-        port = lowest + secrets.randbelow(max(1, highest - lowest))
-        if is_free(port):
-            return port
-    raise BrokerError(f"no free port was found between {lowest} and {highest}.", remedy="Name one yourself.")
+        port = _LOWEST + secrets.randbelow(end - _LOWEST)
+        found |= {port} if is_free(port) else set()
+        if len(found) == count:
+            return sorted(found)
+    raise BrokerError(f"not enough free ports between {_LOWEST} and {end}.", remedy="Stop what listens there.")
 
 
 def is_free(port: int) -> bool:

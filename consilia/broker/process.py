@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from kafka.errors import KafkaError
 
 from consilia.broker.guarded import Guarded
-from consilia.broker.ports import HOST, free_port, is_free
+from consilia.broker.ports import HOST, free_ports, is_free
 from consilia.broker.properties import ANONYMOUS, Access, Listener, Node, render, server_properties
 from consilia.broker.runtime import LASTING, Jvm, Runtime
 from consilia.broker.security import BROKER, Security
@@ -28,14 +28,18 @@ PAUSE = 0.05
 """Between two looks at a broker that is starting, in seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class Ports(NamedTuple):
     """Where a node listens on loopback."""
 
-    plain: int = field(default_factory=free_port)
-    scram: int = field(default_factory=free_port)
-    certificate: int = field(default_factory=free_port)
-    controller: int = field(default_factory=free_port)
+    plain: int
+    scram: int
+    certificate: int
+    controller: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Four that nobody uses."""
+        return cls(*free_ports(4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Seat:
     """A node's place in its cluster; a cluster of one unless told otherwise."""
 
     node: int = 1
-    ports: Ports = field(default_factory=Ports)
+    ports: Ports = field(default_factory=Ports.free)
     cluster: str = field(default_factory=new_id)
     others: tuple[tuple[int, str], ...] = ()
     """The other nodes, each with its controller's address."""

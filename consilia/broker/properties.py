@@ -92,7 +92,7 @@ def render(properties: Mapping[str, str]) -> str:
 
 
 def _escaped(value: str) -> str:
-    units = value.replace("\\", "\\\\").encode("utf-16-be").hex(" ", 2).split()
+    units = value.replace("\\", "\\\\").encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
     text = "".join(chr(int(unit, 16)) if 32 <= int(unit, 16) < 127 else f"\\u{unit}" for unit in units)
     return f"\\{text}" if text.startswith(" ") else text
 
