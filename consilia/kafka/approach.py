@@ -5,11 +5,13 @@ kafka-python takes the same steps; of what goes wrong in them it tells only that
 
 import socket
 import ssl
+import struct
 import time
 from contextlib import ExitStack
 from enum import StrEnum
 from typing import Any
 
+from kafka.errors import KafkaError, KafkaProtocolError
 from kafka.protocol.parser import KafkaProtocol
 
 from consilia.errors import ConsiliaError
@@ -19,6 +21,8 @@ from consilia.kafka.proxy import Proxy, authority
 from consilia.kafka.tunnel import AddressInfo, converse
 
 _LONGEST_ANSWER = 1 << 20
+_UNDECODABLE = (struct.error, ValueError, LookupError, TypeError, KafkaError)
+"""What kafka-python's decoder makes of bytes that somebody else might send."""
 
 
 class Step(StrEnum):
@@ -93,7 +97,11 @@ class Approach:
         self._sock.sendall(protocol.send_bytes())
         answers: list[Any] = []
         while not answers:
-            answers = protocol.receive_bytes(self.listen())
+            piece = self.listen()
+            try:
+                answers = protocol.receive_bytes(piece)
+            except _UNDECODABLE as error:
+                raise KafkaProtocolError(type(error).__name__) from None
         return answers[0][1]
 
     def listen(self) -> bytes:
