@@ -1,9 +1,7 @@
-"""Apply a job's access rules to a cluster: see what is there, add what is missing, remove what is no longer wanted."""
+"""The access rules of a cluster, in an administrator's hands: seen, added, removed."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import monotonic, sleep
 
 from kafka import KafkaAdminClient
@@ -20,90 +18,14 @@ from kafka.admin import (
 )
 
 from consilia.errors import LogAccessError, LogError, LogUnavailableError
+from consilia.kafka.acl_difference import ANY_HOST, Binding
 from consilia.kafka.acls import AclRule, Kind, Operation, Pattern, Resource
 from consilia.kafka.errors import plain_errors
 from consilia.kafka.settings import KafkaSettings
-from consilia.log import topics
 
-ANY_HOST = "*"
-_PREFIX = "consilia."
 _SETTLED_SECONDS = 10.0
 """How long a change may take to be known to the broker that is asked."""
 _PAUSE = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """An access rule as the cluster has it."""
-
-    rule: AclRule
-    host: str = ANY_HOST
-    denies: bool = False
-    """Whether it forbids what an ordinary rule permits; it wins over all that permit."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether it permits, and from any host, as our rules do."""
-        return self.host == ANY_HOST and not self.denies
-
-    def words(self) -> str:
-        """For people."""
-        may = "is denied" if self.denies else "may"
-        where = "" if self.host == ANY_HOST else f" from {self.host}"
-        resource = self.rule.resource
-        behind = " and all that begins so" if resource.pattern is Pattern.PREFIXED else ""
-        return f"{self.rule.principal} {may} {self.rule.operation} {resource.kind} {resource.name}{behind}{where}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """What lies between the rules that are wanted and those that the cluster has."""
-
-    present: tuple[AclRule, ...]
-    """Wanted, and there."""
-    missing: tuple[AclRule, ...]
-    """Wanted, and not there."""
-    stale: tuple[AclRule, ...]
-    """Not wanted, of the same principals, and on this job or on names of ours: what pruning takes away."""
-    others: tuple[Binding, ...]
-    """Not wanted, and reaching this job all the same; not ours to take away."""
-
-
-def difference(job: str, wanted: Sequence[AclRule], found: Iterable[Binding]) -> Difference:
-    """Compare. `job` is its name on the log."""
-    found = list(found)
-    there = {binding.rule for binding in found if binding.plain}
-    rest = [binding for binding in found if not (binding.plain and binding.rule in set(wanted))]
-    principals = {rule.principal for rule in wanted}
-    stale = [each for each in rest if each.plain and each.rule.principal in principals and _ours(job, each.rule)]
-    things = _things(job, wanted)
-    others = [each for each in rest if each not in stale and _reaches(each, things)]
-    return Difference(
-        present=tuple(rule for rule in wanted if rule in there),
-        missing=tuple(rule for rule in wanted if rule not in there),
-        stale=tuple(each.rule for each in stale),
-        others=tuple(others),
-    )
-
-
-def _ours(job: str, rule: AclRule) -> bool:
-    """Whether it is about nothing but this job, or a hospital's prefix: other jobs' names are left alone."""
-    resource = rule.resource
-    if resource.pattern is Pattern.PREFIXED:
-        return resource.name.startswith(_PREFIX)
-    if resource.name in {topics.rounds(job), topics.model(job), topics.state(job), topics.aggregator(job)}:
-        return True
-    return bool(re.fullmatch(rf"consilia\.(up|trainer)\.[a-z0-9-]+\.{re.escape(job)}", resource.name))
-
-
-def _reaches(binding: Binding, things: Iterable[tuple[Kind, str]]) -> bool:
-    return any(binding.rule.resource.covers(kind, name) for kind, name in things)
-
-
-def _things(job: str, wanted: Iterable[AclRule]) -> set[tuple[Kind, str]]:
-    """All topics, groups and transactional ids of the job."""
-    resources = {rule.resource for rule in wanted}
-    return {(each.kind, each.name + (job if each.pattern is Pattern.PREFIXED else "")) for each in resources}
 
 
 class Access:

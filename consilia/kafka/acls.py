@@ -16,6 +16,7 @@ from consilia.log import topics
 AGGREGATOR = "aggregator"
 """The aggregator's name beside the hospitals'."""
 
+_USER = "User:"
 _JOB = re.compile(rf"{NAME_PATTERN.rstrip('$')}(\.[0-9a-z]+)?")
 _PRINCIPAL = re.compile(r"[A-Za-z]+:(?!\*$)[^\x00-\x1f\x7f]+")
 
@@ -246,3 +247,8 @@ def _grant(principal: str, resource: Resource, reasons: _Reasons) -> Iterator[Ac
 def allowed(rules: Iterable[AclRule], principal: str, operation: Operation, kind: Kind, name: str) -> bool:
     """Whether one of the rules lets the principal do that."""
     return any(rule.principal == principal and rule.allows(operation, kind, name) for rule in rules)
+
+
+def user_names(principals: Iterable[str]) -> list[str]:
+    """The principals that log in with a user's name; whoever comes with a certificate's subject needs no password."""
+    return [each.removeprefix(_USER) for each in principals if each.startswith(_USER) and "=" not in each]

@@ -28,11 +28,8 @@ from kafka.protocol.metadata import MetadataRequest
 from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
 
 from consilia.kafka.acls import Kind, Operation
+from consilia.kafka.rights import NOBODY
 
-CLUSTER = "kafka-cluster"
-"""Kafka's name of the one resource of the kind Cluster."""
-NOBODY = "consilia-check"
-"""A name that nothing and nobody has."""
 _TIMEOUT_MS = 2000
 _ANY = 1
 _TOPIC, _SCRAM_SHA_512 = 2, 2

@@ -17,12 +17,6 @@ from consilia.kafka.settings import KafkaSettings
 _ITERATIONS = 8192
 """Of PBKDF2 (RFC 5802). Passwords of 256 random bits need no more than Kafka's least, 4096; its most is 16384."""
 _PASSWORD_BYTES = 32
-_USER = "User:"
-
-
-def user_names(principals: Iterable[str]) -> list[str]:
-    """The principals that log in with a user's name; whoever comes with a certificate's subject needs no password."""
-    return [each.removeprefix(_USER) for each in principals if each.startswith(_USER) and "=" not in each]
 
 
 class Users:

@@ -1,28 +1,26 @@
-"""`consilia kafka`: who may do what on a Kafka cluster: printed, applied, and tried out."""
+"""`consilia kafka`: who may do what on a Kafka cluster: printed, applied, and tried out.
+
+What talks to a cluster is imported where it is called: no other command shall wait for a Kafka client to load.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from kafka import KafkaAdminClient
 
 from consilia.errors import RunError
-from consilia.kafka.access import Access, Difference, difference
+from consilia.kafka.acl_difference import Difference
 from consilia.kafka.acl_formats import as_commands, as_data, as_strimzi
-from consilia.kafka.acls import AclRule, rules
-from consilia.kafka.connection import make_admin
-from consilia.kafka.diagnosis import require_entry
-from consilia.kafka.errors import plain_errors
+from consilia.kafka.acls import AclRule, rules, user_names
+from consilia.kafka.rights import Checked, Right, expected
 from consilia.kafka.settings import KafkaSettings
-from consilia.kafka.users import Users, user_names
-from consilia_workers.cli.kafka_check import check
 from consilia_workers.cli.kafka_job import AsJson, Job, Principals, RosterFile, job_and_parties
-from consilia_workers.cli.kafka_words import print_difference, print_rules
+from consilia_workers.cli.kafka_words import print_checked, print_difference, print_rules
 
+EXIT_WRONG = 1
 BROKERS = "localhost:9092"
 """Stands in the printed commands where no settings say the brokers."""
 
@@ -70,7 +68,10 @@ def acls(
     elif settings is None:
         raise RunError("--apply needs to know the cluster.", remedy="Give an administrator's --settings.")
     else:
-        found = _applied(job, wanted, KafkaSettings.load(settings), apply)
+        from consilia_workers.cli.kafka_cluster import apply_rules  # noqa: PLC0415
+
+        add, remove = apply is not Apply.DRY_RUN, apply is Apply.PRUNE
+        found = apply_rules(job, wanted, KafkaSettings.load(settings), add=add, remove=remove)
         _tell(found, apply, as_json=form is Format.JSON)
 
 
@@ -86,11 +87,11 @@ def users(
 
     Exit codes: 0 every party has a user, 1 one could not be made, 2 the job file is not valid.
     """
+    from consilia_workers.cli.kafka_cluster import make_users  # noqa: PLC0415
+
     _, parties = job_and_parties(file, roster, principal or [])
     names = user_names(user for _, user in parties.named())
-    kafka = KafkaSettings.load(settings)
-    with _admin(kafka) as admin:
-        made = {name: str(path) for name, path in Users(kafka, admin).create(names, folder)}
+    made = make_users(names, KafkaSettings.load(settings), folder)
     if as_json:
         typer.echo(json.dumps({"made": made, "there": [name for name in names if name not in made]}))
         return
@@ -111,18 +112,6 @@ def _print(wanted: Sequence[AclRule], form: Format, *, cluster: str, servers: st
             typer.echo(json.dumps(as_data(wanted), ensure_ascii=False))
 
 
-def _applied(job: str, wanted: Sequence[AclRule], settings: KafkaSettings, apply: Apply) -> Difference:
-    """What differed before; as much of it as was asked for is made good."""
-    with _admin(settings) as admin:
-        access = Access(settings, admin)
-        found = difference(job, wanted, access.found())
-        if apply is not Apply.DRY_RUN:
-            access.add(found.missing)
-        if apply is Apply.PRUNE:
-            access.remove(found.stale)
-    return found
-
-
 def _tell(found: Difference, apply: Apply, *, as_json: bool) -> None:
     if not as_json:
         print_difference(found, added=apply is not Apply.DRY_RUN, removed=apply is Apply.PRUNE)
@@ -138,13 +127,54 @@ def _tell(found: Difference, apply: Apply, *, as_json: bool) -> None:
     typer.echo(json.dumps(data, ensure_ascii=False))
 
 
-@contextmanager
-def _admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
-    require_entry(settings)
-    with plain_errors(settings, doing="connect"):
-        admin = make_admin(settings)
-    with closing(admin):
-        yield admin
+def check(
+    settings: Annotated[Path, typer.Option(help="The party's own Kafka settings.")],
+    file: Annotated[Path | None, typer.Argument(help="The job: YAML with a FederatedJob.")] = None,
+    party: Annotated[
+        str | None, typer.Option("--as", help="Whose settings they are: a hospital, or aggregator.")
+    ] = None,
+    roster: RosterFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try what a party must be able to do on Kafka, and what it must not; without a job, only the way and the login.
+
+    Nothing is changed by it, and a job that runs is not disturbed.
+
+    Exit codes: 0 all is as it should be, 1 something is not, 2 the job file is not valid.
+    """
+    from consilia_workers.cli.kafka_cluster import try_rights  # noqa: PLC0415
+
+    if (file is None) != (party is None):
+        remedy = "Give both; or neither, to try the way and the login alone."
+        raise RunError("A job and --as go together.", remedy=remedy)
+    rights = _rights(file, party, roster) if file and party else ()
+    kafka = KafkaSettings.load(settings)
+    checked = try_rights(kafka, rights)
+    if as_json:
+        typer.echo(json.dumps(_as_data(checked), ensure_ascii=False))
+    else:
+        print_checked(checked, where=kafka.where, who=kafka.principal)
+    if not checked.passed:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _rights(file: Path, party: str, roster: Path | None) -> tuple[Right, ...]:
+    job, parties = job_and_parties(file, roster, ())
+    return expected(rules(job, parties), parties.principal(party), job)
+
+
+def _as_data(checked: Checked) -> dict[str, object]:
+    rights = [
+        {
+            "operation": each.right.operation,
+            "resourceType": each.right.kind,
+            "resourceName": each.right.name,
+            "wanted": each.right.wanted,
+            "may": each.may,
+        }
+        for each in checked.tried
+    ]
+    return {"passed": checked.passed, "version": checked.version, "authorizer": checked.authorizer, "rights": rights}
 
 
 def register(app: typer.Typer) -> None:

@@ -6,10 +6,10 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from consilia.kafka.access import Difference
+from consilia.kafka.acl_difference import Difference
 from consilia.kafka.acl_formats import by_resource
 from consilia.kafka.acls import AclRule, Pattern, Resource
-from consilia.kafka.probe import Checked, Tried
+from consilia.kafka.rights import Checked, Tried
 
 
 def print_rules(rules: Iterable[AclRule]) -> None:
