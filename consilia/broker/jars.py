@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -136,12 +136,16 @@ def _fetch(folder: Path, missing: Sequence[Jar], progress: Progress) -> None:
 @contextmanager
 def _scratch_folder(folder: Path) -> Iterator[Path]:
     """On the same file system as the jars, so that moving one into place is atomic."""
+    scratch = folder / ".incomplete"
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".incomplete-") as scratch:
-            yield Path(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        yield scratch
     except PermissionError:
         message = f"cannot write Kafka's jars into {folder}: permission denied."
         raise BrokerError(message, remedy="Set CONSILIA_CACHE to a folder of yours.") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _maven(scratch: Path) -> "MavenContext":

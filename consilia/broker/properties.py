@@ -7,6 +7,7 @@ documentation; a comment stands where the default would not do.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 
 from consilia.errors import BrokerError
@@ -19,7 +20,6 @@ it comes in. Anchored, so that no other part of a subject can pretend to be a na
 LARGEST_MESSAGE = 2 << 20
 """A chunk of 1 MiB with its headers, and room: bytes."""
 ANONYMOUS = "ANONYMOUS"
-LOOPBACK = ("127.", "[::1]", "localhost")
 
 
 class Access(StrEnum):
@@ -99,8 +99,10 @@ def _escaped(value: str) -> str:
 
 def _check(node: Node) -> None:
     listeners = (*node.listeners, node.controller)
-    if len({each.name for each in listeners}) < len(listeners) or node.peers not in {each.name for each in listeners}:
-        raise _wrong(node, "its listeners need names of their own, and peers must be one of them")
+    if len({each.name for each in listeners}) < len(listeners):
+        raise _wrong(node, "its listeners need names of their own")
+    if node.peers not in {each.name for each in node.listeners}:
+        raise _wrong(node, f"{node.peers}, for its peers, is none of its listeners")
     if node.id not in dict(node.voters):
         raise _wrong(node, "it is not among the voters")
     if node.stores is None and any(each.access is not Access.OPEN for each in listeners):
@@ -112,7 +114,11 @@ def _check(node: Node) -> None:
 
 
 def _is_loopback(listener: Listener) -> bool:
-    return listener.address.startswith(LOOPBACK)
+    host = listener.address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _wrong(node: Node, why: str) -> BrokerError:

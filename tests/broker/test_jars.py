@@ -19,7 +19,7 @@ REST = [jar.file for jar in locked_jars()[1:]]
 
 @pytest.fixture(autouse=True)
 def collected():
-    """jgo leaves the sockets of downloads that fail to the garbage collector: have it come while nobody minds."""
+    """Have the sockets of failed downloads, which jgo leaves to the garbage collector, collected while nobody minds."""
     yield
     gc.collect()
 
@@ -104,6 +104,12 @@ def test_callers_at_the_same_time_share_one_download(mirror, folder):
         found = list(pool.map(jars, [folder] * 6))
     assert mirror.asked == {VICTIM: 1}
     assert len(set(found)) == 1
+
+
+def test_what_a_killed_download_left_is_cleared_away(mirror, folder):
+    (folder / ".incomplete" / "org").mkdir(parents=True)
+    jars(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([VICTIM, *REST])
 
 
 def test_a_jar_that_the_repository_lacks_is_named(mirror, folder, monkeypatch):
