@@ -1,4 +1,4 @@
-"""What any log must do is tested on every implementation listed here; what only SQLite does, in `test_sqlite_*.py`."""
+"""What any log must do is tested on every implementation; what only SQLite does, in `test_sqlite_*.py`."""
 
 import subprocess
 import sys
@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from consilia.log.opening import open_log, sqlite_url
-
-IMPLEMENTATIONS = {"sqlite": lambda folder: sqlite_url(folder / "log")}
-"""How to get the URL of a log, given an empty folder. Tests use fresh names only, so it need not be an empty log."""
+from consilia.log.opening import kafka_url, open_log, sqlite_url
 
 ACTOR = Path(__file__).with_name("actor.py")
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture(params=["sqlite", "kafka"])
 def log_url(request, tmp_path):
-    return IMPLEMENTATIONS[request.param](tmp_path)
+    """Every implementation in turn. Tests use fresh names only, so it need not be an empty log."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "log")
+    request.getfixturevalue("kafka_settings").save(tmp_path / "kafka.json")
+    return kafka_url(tmp_path / "kafka.json")
 
 
 @pytest.fixture

@@ -235,7 +235,7 @@ def test_a_log_belongs_to_the_process_that_opened_it(directory):
         ("sqlite:///proc/consilia", "proc/consilia"),
         (f"sqlite:///tmp/{'x' * 300}", "File name too long"),
         ("sqlite:///tmp/nul%00", "names no directory"),
-        ("sqlite://[", "names no log"),
+        ("sqlite://[", "names no directory"),
     ],
 )
 def test_a_url_that_names_no_log_is_explained(url, explanation):

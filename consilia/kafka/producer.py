@@ -1,0 +1,300 @@
+"""A named writer on Kafka: one transactional id, so that a newer one of the same name fences the older."""
+
+import re
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, for_code
+from kafka.structs import OffsetAndMetadata
+
+from consilia.errors import ConsiliaError, FencedError, LogError, LogUnavailableError
+from consilia.kafka.connection import make_producer
+from consilia.kafka.errors import plain_errors
+from consilia.kafka.feed import PARTITION, partition
+from consilia.kafka.outage import Outage
+from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.spool import Kept, Spool
+from consilia.log.interface import CHUNK_BYTES
+from consilia.log.topics import check
+
+_LAST_ERROR = re.compile(r"error state: \[Error (\d+)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a transaction left on the log."""
+
+    ends: Mapping[str, int]
+    """By topic, the offset behind the last record that was appended."""
+    offsets: Mapping[tuple[str, str], int]
+    """By group and topic, where the group stands."""
+    trims: Mapping[str, int]
+    """By topic, the offset below which records are not needed any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the producers of one connection share with it."""
+
+    settings: KafkaSettings
+    spool: Spool
+    outage: Outage
+    ensure: Callable[[str], None]
+    """Makes a topic that is absent."""
+    compacted: Container[str]
+    """Topics that want a key with every record, as far as is known here."""
+    committed: Callable[[Committed], None]
+    """Hears of every transaction that was committed."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A record on its way."""
+
+    future: Any
+    size: int
+    kept: Kept | None
+
+
+class KafkaTransaction:
+    """What is written goes out at once, and counts once it is committed; see `consilia.log.interface.Transaction`."""
+
+    def __init__(self, producer: KafkaProducer, parts: Parts) -> None:
+        """`producer` has no transaction open."""
+        self._producer, self._parts = producer, parts
+        self.sent: dict[str, list[_Sent]] = {}
+        self._in_flight: deque[_Sent] = deque()
+        self._in_flight_bytes = 0
+        self.group_offsets: dict[str, dict[str, int]] = {}
+        self.trims: dict[str, int] = {}
+        self.begun = self.ended = False
+
+    def append(
+        self,
+        topic: str,
+        value: bytes | memoryview,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Append one record."""
+        self._usable(topic)
+        if len(value) > CHUNK_BYTES:
+            message = f"{len(value)} bytes for {topic} are more than the {CHUNK_BYTES} that a record may hold."
+            raise LogError(message, remedy="Cut the value with consilia.log.interface.chunks.")
+        if key is None and topic in self._parts.compacted:
+            message = f"A record without a key for the compacted topic {topic}."
+            raise LogError(message, remedy="Give every record a key there.")
+        name, pairs = _encoded(topic, key, headers or {})
+        now = int(time.time() * 1000)
+        with plain_errors(self._parts.settings, doing="write to", topic=topic):
+            self._parts.ensure(topic)
+            self._begin()
+            future = self._producer.send(topic, value, name, pairs, PARTITION, now)
+            kept = (
+                self._parts.spool.stage(value, key=key, headers=dict(headers or {}), timestamp=now / 1000)
+                if keep
+                else None
+            )
+            self._note(topic, _Sent(future, len(value), kept))
+
+    def append_file(
+        self, topic: str, path: Path, *, key_prefix: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Append a file's bytes as consecutive records."""
+        self._usable(topic)
+        for index, piece in enumerate(_pieces(path)):
+            key = None if key_prefix is None else f"{key_prefix}/{index}"
+            self.append(topic, piece, key=key, headers=headers)
+
+    def commit_offset(self, group: str, topic: str, offset: int) -> None:
+        """Record where the group stands."""
+        self._usable(topic)
+        self.group_offsets.setdefault(group, {})[topic] = offset
+
+    def trim(self, topic: str, before: int) -> None:
+        """Let go of the records below an offset."""
+        self._usable(topic)
+        self.trims[topic] = max(before, self.trims.get(topic, 0))
+
+    def offsets(self, topic: str) -> Sequence[int]:
+        """Where the records lie that were appended to the topic, in order; known once the transaction is committed."""
+        return [each.future.value.offset for each in self.sent.get(topic, [])]
+
+    def flush_offsets(self) -> None:
+        """Hand the groups' offsets to the transaction, just before it is committed."""
+        for group, stands in self.group_offsets.items():
+            self._begin()
+            for topic in stands:
+                self._parts.ensure(topic)
+            offsets = {partition(topic): OffsetAndMetadata(offset, "", -1) for topic, offset in stands.items()}
+            self._producer.send_offsets_to_transaction(offsets, group)
+
+    def settle(self) -> Committed:
+        """The transaction is committed: what it kept can be found by its offset from now on."""
+        for topic, records in self.sent.items():
+            for each in records:
+                if each.kept:
+                    self._parts.spool.admit(each.kept, topic, each.future.value.offset)
+        return Committed(
+            ends={topic: records[-1].future.value.offset + 1 for topic, records in self.sent.items()},
+            offsets={
+                (g, topic): offset for g, stands in self.group_offsets.items() for topic, offset in stands.items()
+            },
+            trims=self.trims,
+        )
+
+    def discard(self) -> None:
+        """The transaction has failed: what it kept is not needed."""
+        for records in self.sent.values():
+            for each in records:
+                if each.kept:
+                    self._parts.spool.release(each.kept)
+
+    def _begin(self) -> None:
+        if not self.begun:
+            self._producer.begin_transaction()
+            self.begun = True
+
+    def _note(self, topic: str, sent: _Sent) -> None:
+        """Wait while too much is in flight: kafka-python itself would take all there is into memory."""
+        self.sent.setdefault(topic, []).append(sent)
+        self._in_flight.append(sent)
+        self._in_flight_bytes += sent.size
+        while self._in_flight_bytes > self._parts.settings.in_flight_bytes or (
+            self._in_flight and self._in_flight[0].future.is_done
+        ):
+            first = self._in_flight.popleft()
+            self._in_flight_bytes -= first.size
+            first.future.get(self._parts.settings.delivery_seconds)
+
+    def _usable(self, topic: str) -> None:
+        if self.ended:
+            raise LogError("This transaction has ended.", remedy="Begin a new one with `producer.transaction()`.")
+        check(topic)
+
+
+def _encoded(topic: str, key: str | None, headers: Mapping[str, str]) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+    try:
+        for name in headers:
+            name.encode()
+        pairs = [(name, text.encode()) for name, text in headers.items()]
+        return (None if key is None else key.encode()), pairs
+    except UnicodeEncodeError as error:
+        message = f"{topic} cannot hold what it was given: {error}."
+        raise LogError(message, remedy="Correct the caller.") from error
+
+
+def _cause(error: KafkaError) -> KafkaError:
+    """The error behind the state of error that a producer is in: kafka-python gives its number in the text only."""
+    found = _LAST_ERROR.search(str(error))
+    return for_code(int(found[1]))(str(error)) if found else error
+
+
+def _pieces(path: Path) -> Iterator[memoryview]:
+    """A file's bytes in chunks, each in the same buffer: whoever gets one copies it before asking for the next."""
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise LogError(f"{path} is not a regular file.", remedy="Append a file's path.")
+        with path.open("rb", buffering=0) as file:
+            while length := file.readinto(buffer):
+                yield buffer[:length]
+    except OSError as error:
+        raise LogError(f"cannot read {path}: {error.strerror}.", remedy="Append a file's path.") from error
+
+
+class KafkaLogProducer:
+    """A named writer; see `consilia.log.interface.Producer`."""
+
+    def __init__(self, parts: Parts, name: str) -> None:
+        """Takes over from any older producer of the same name, once what that one did is decided."""
+        self._parts, self._name = parts, name
+        self._producer = make_producer(parts.settings, name)
+        self._open: KafkaTransaction | None = None
+        self._closed = False
+        self._lost: ConsiliaError | None = None
+        """Why it can write no more: opening it again here might push a newer one of its name aside."""
+        try:
+            self._bounded(self._producer.init_transactions, "begin writing")
+        except BaseException:
+            self._abandon()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[KafkaTransaction]:
+        """All or nothing."""
+        transaction = self._begin()
+        try:
+            yield transaction
+            self._commit(transaction)
+        except BaseException as error:
+            transaction.discard()
+            self._roll_back(transaction, error)
+            raise
+        finally:
+            transaction.ended = True
+            self._open = None
+        self._parts.committed(transaction.settle())
+
+    def close(self) -> None:
+        """Leave the cluster; a transaction that is open will not commit."""
+        if not self._closed:
+            if self._open:
+                self._roll_back(self._open, LogError("closed"))
+            self._closed = True
+            self._abandon()
+
+    def _begin(self) -> KafkaTransaction:
+        self._usable()
+        if self._lost:
+            raise self._lost
+        if self._open is not None:
+            raise LogError("This producer has a transaction open.", remedy="End it first, or open another producer.")
+        self._open = KafkaTransaction(self._producer, self._parts)
+        return self._open
+
+    def _commit(self, transaction: KafkaTransaction) -> None:
+        self._usable()
+        if transaction.begun or transaction.group_offsets:
+            self._bounded(lambda: self._finish(transaction), "commit")
+
+    def _finish(self, transaction: KafkaTransaction) -> None:
+        try:
+            transaction.flush_offsets()
+            self._producer.commit_transaction()
+        except KafkaError as error:
+            raise _cause(error) from error
+
+    def _roll_back(self, transaction: KafkaTransaction, error: BaseException) -> None:
+        """What cannot be rolled back now, the broker will, or the next producer of this name."""
+        if isinstance(error, FencedError | LogUnavailableError):
+            self._lost = error
+        elif transaction.begun and not self._closed:
+            try:
+                self._bounded(self._producer.abort_transaction, "abort")
+            except ConsiliaError as lost:
+                self._lost = lost
+
+    def _bounded(self, call: Callable[[], None], doing: str) -> None:
+        try:
+            with plain_errors(self._parts.settings, doing=doing, transactional_id=self._name):
+                self._parts.outage.bounded(call, f"{doing} as {self._name}")
+        except FencedError as error:
+            message = f"A newer process writes as '{self._name}', or this one's transaction was left open too long."
+            raise FencedError(message, remedy="Let the newer one go on; this one must stop.") from error
+
+    def _abandon(self) -> None:
+        self._producer.close(timeout=0)
+
+    def _usable(self) -> None:
+        if self._closed:
+            raise LogError("This producer has been closed.", remedy="Open it again.")
