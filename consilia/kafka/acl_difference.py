@@ -50,7 +50,7 @@ class Difference:
 
 def difference(job: str, wanted: Sequence[AclRule], found: Iterable[Binding]) -> Difference:
     """Compare. `job` is its name on the log."""
-    found = list(found)
+    found = sorted(found, key=Binding.words)
     there = {binding.rule for binding in found if binding.plain}
     rest = [binding for binding in found if not (binding.plain and binding.rule in set(wanted))]
     principals = {rule.principal for rule in wanted}
