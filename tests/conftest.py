@@ -31,19 +31,19 @@ def kafka_settings(kafka_broker):
 
 @pytest.fixture
 def kafka_user(kafka_broker):
-    """user(name): how a SCRAM user with a fresh password reaches the session broker; ACLs say what it may do."""
+    """By name: how a SCRAM user with a fresh password reaches the session broker; ACLs say what it may do."""
     return kafka_broker.user
 
 
 @pytest.fixture
 def kafka_certificate(kafka_broker):
-    """certificate(name): how the holder of a fresh client certificate reaches the session broker."""
+    """By name: how the holder of a fresh client certificate reaches the session broker."""
     return kafka_broker.certificate
 
 
 @pytest.fixture
 def killable_broker(kafka_runtime, tmp_path):
-    """broker(): a running broker of this test's own, without security, to kill() and start() again."""
+    """Makes a running broker of this test's own, without security, to kill() and start() again."""
     from kafka_brokers import brokers_to_kill
 
     with brokers_to_kill(tmp_path, kafka_runtime) as make:
@@ -52,7 +52,7 @@ def killable_broker(kafka_runtime, tmp_path):
 
 @pytest.fixture
 def kafka_cluster(kafka_runtime, tmp_path):
-    """cluster(): three running brokers of this test's own."""
+    """Makes three running brokers of this test's own; with secured=True, they and their clients use TLS."""
     from kafka_brokers import clusters_to_kill
 
     with clusters_to_kill(tmp_path, kafka_runtime) as make:

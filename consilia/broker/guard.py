@@ -1,11 +1,11 @@
 """Runs a command and ends it when whoever started this ends, however that happens, also by SIGKILL.
 
-Usage: python guard.py LIFE GRACE COMMAND [ARGUMENT ...]
+Usage: python guard.py REPORT GRACE COMMAND [ARGUMENT ...]
 
-Standard input is a pipe that the starter holds open and never writes to: its end is the starter's. The command is then
-asked to end (SIGTERM), and after GRACE seconds made to (SIGKILL). Should this process be killed itself, the kernel
-kills the command (PR_SET_PDEATHSIG, Linux). LIFE is the number of an inherited descriptor: the command's process id is
-written to it, and since the command inherits it too, the other end reads its end only when both are gone.
+Standard input is a pipe that the starter holds open. When it ends, since the starter wishes so or is no more, the
+command is asked to end (SIGTERM), and after GRACE seconds made to (SIGKILL); a byte on it means SIGKILL at once. Should
+this process be killed itself, the kernel kills the command (PR_SET_PDEATHSIG, Linux). REPORT is the number of an
+inherited descriptor, where the command's process id is written. This ends only when the command has.
 
 Only the standard library, and little of it: this starts with `python -I -S`, in some 20 ms.
 """
@@ -26,10 +26,11 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def end_with_starter(child: subprocess.Popen[bytes], grace: float) -> None:
-    """Wait for the end of standard input, then end the child."""
-    while os.read(0, 1):
-        pass
+def obey(child: subprocess.Popen[bytes], grace: float) -> None:
+    """Wait for a word on standard input or for its end, then end the child."""
+    if os.read(0, 1):
+        child.kill()
+        return
     child.terminate()
     try:
         child.wait(grace)
@@ -37,16 +38,16 @@ def end_with_starter(child: subprocess.Popen[bytes], grace: float) -> None:
         child.kill()
 
 
-def main(life: int, grace: float, command: list[str]) -> int:
+def main(report: int, grace: float, command: list[str]) -> int:
     """Run the command to its end; its exit code, as a shell gives it."""
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        close_fds=False,
         preexec_fn=end_with_parent,  # noqa: PLW1509 (no other thread runs yet)
     )
-    os.write(life, b"%d\n" % child.pid)
-    threading.Thread(target=end_with_starter, args=(child, grace), daemon=True).start()
+    os.write(report, b"%d" % child.pid)
+    os.close(report)
+    threading.Thread(target=obey, args=(child, grace), daemon=True).start()
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -1,13 +1,12 @@
 """A process that ends with us: started through guard.py, asked to end, killed, waited for."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 
 from consilia.broker import guard
 
@@ -20,9 +19,12 @@ KILL_SECONDS = 15.0
 class Guarded:
     """A process and its guard, in a process group of their own: Ctrl-C reaches us, and we end them."""
 
-    def __init__(self, command: Sequence[str], log: Path, directory: Path) -> None:
-        """Start it in `directory`; what it prints is appended to `log`."""
-        self._life, theirs = os.pipe()
+    def __init__(self, command: Sequence[str], log: Path, directory: Path, *, keep: Sequence[int] = ()) -> None:
+        """Start it in `directory`; what it prints is appended to `log`.
+
+        The guard holds the descriptors `keep` open, and with them their locks, as long as the process lives.
+        """
+        report, theirs = os.pipe()
         guarding = [sys.executable, "-I", "-S", guard.__file__, str(theirs), str(GRACE_SECONDS)]
         try:
             with log.open("ab") as output:
@@ -31,16 +33,16 @@ class Guarded:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    pass_fds=[theirs],
+                    pass_fds=[theirs, *keep],
                     cwd=directory,
                     env={**os.environ, "LC_ALL": "C.UTF-8"},  # else Java 17 cannot name a file beyond ASCII
                     start_new_session=True,
                 )
         finally:
             os.close(theirs)
-        self._gone = False
-        self.pid = int(os.read(self._life, 32) or b"0")
-        """The process itself, not its guard; 0 if it could not be started."""
+        with os.fdopen(report) as told:
+            self.pid = int(told.read() or "0")
+            """The process itself, not its guard; 0 if it could not be started."""
 
     def running(self) -> bool:
         """Whether it still runs."""
@@ -52,20 +54,22 @@ class Guarded:
         self._guard.stdin.close()
 
     def kill(self) -> None:
-        """End process and guard this instant (SIGKILL)."""
-        if self.running():
+        """End it this instant (SIGKILL)."""
+        assert self._guard.stdin is not None
+        if not self.running():
+            return
+        if self._guard.stdin.closed:  # asked to end before, the guard hears no more
             os.killpg(self._guard.pid, signal.SIGKILL)
-
-    def wait(self, seconds: float = GRACE_SECONDS + KILL_SECONDS) -> bool:
-        """Wait until both are gone, and with them their files and ports; says whether they are."""
-        deadline = monotonic() + seconds
-        while not self._gone and select.select([self._life], [], [], max(0.0, deadline - monotonic()))[0]:
-            self._gone = not os.read(self._life, 32)
-            if self._gone:
-                self._forget()
-        return self._gone
-
-    def _forget(self) -> None:
+            return
+        with suppress(BrokenPipeError):
+            os.write(self._guard.stdin.fileno(), b"!")
         self.ask_to_end()
-        self._guard.wait()
-        os.close(self._life)
+
+    def wait(self, seconds: float | None = GRACE_SECONDS + KILL_SECONDS) -> bool:
+        """Wait until it is gone, and with it its files and ports; says whether it is. None is for ever."""
+        try:
+            self._guard.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        self.ask_to_end()
+        return True

@@ -1,7 +1,9 @@
 """One Kafka broker as a process of ours: started in about two seconds, stopped, killed, started again on its data."""
 
+import os
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -19,11 +21,14 @@ from consilia.broker.storage import new_id, prepare
 from consilia.errors import BrokerError
 from consilia.kafka.connection import make_admin
 from consilia.kafka.settings import KafkaSettings
+from consilia.log.locking import lock, open_directory
 
 DATA, CONFIGURATION = "data", "server.properties"
 """In the broker's folder, which Kafka runs in. Relative names: Kafka takes a comma in a path for its end."""
 START_SECONDS = 120.0
 """After so long a broker that does not answer has failed."""
+LEAVE_SECONDS = 5.0
+"""How long a broker in the same folder, whose process has just died, may take to go."""
 PAUSE = 0.05
 """Between two looks at a broker that is starting, in seconds."""
 
@@ -146,13 +151,29 @@ class Broker:
         self._check_ports()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / CONFIGURATION).write_text(render(server_properties(self._node())))
-            prepare(self.folder / DATA, self.seat.node, self.seat.cluster, self._runtime)
-            command = self._runtime.command(self.folder, "kafka.Kafka", CONFIGURATION, jvm=self._jvm)
-            self._process = Guarded(command, self.log, self.folder)
+            with self._locked() as held:
+                (self.folder / CONFIGURATION).write_text(render(server_properties(self._node())))
+                prepare(self.folder / DATA, self.seat.node, self.seat.cluster, self._runtime)
+                command = self._runtime.command(self.folder, "kafka.Kafka", CONFIGURATION, jvm=self._jvm)
+                self._process = Guarded(command, self.log, self.folder, keep=[held])
         except OSError as error:
             message = f"cannot start a broker in {self.folder}: {error.strerror or error}."
             raise BrokerError(message, remedy="Choose another folder.") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The folder's lock, for this block and, inherited, for the life of the process started in it.
+
+        Kafka has a lock of its own, but takes it only after it has written to the cluster's metadata.
+        """
+        descriptor = open_directory(self.folder)
+        try:
+            if not lock(descriptor, LEAVE_SECONDS):
+                message = f"cannot start a broker in {self.folder}: another one runs there."
+                raise BrokerError(message, remedy="Choose another folder, or stop the other.")
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def wait_until_ready(self) -> None:
         """Wait until it answers requests, and the cluster counts on it.
@@ -175,8 +196,8 @@ class Broker:
         Raises:
             BrokerError: it did; the message ends with the last lines of its log.
         """
-        while self._process and not self._process.wait():
-            pass
+        if self._process:
+            self._process.wait(None)
         raise self._failed("ended")
 
     def stop(self) -> None:
@@ -242,8 +263,12 @@ class Broker:
             raise self._failed(f"does not serve after {START_SECONDS:.0f} s")
 
     def _failed(self, how: str) -> BrokerError:
-        with self.log.open(errors="replace") as log:
-            last = "".join(deque(log, maxlen=8)).rstrip()
-        return BrokerError(
-            f"the broker in {self.folder} {how}; its log ends with:\n{last}\n", remedy=f"See {self.log}."
-        )
+        message = f"the broker in {self.folder} {how}; its log ends with:\n{_last_words(self.log)}\n"
+        return BrokerError(message, remedy=f"See {self.log}.")
+
+
+def _last_words(log: Path) -> str:
+    """The last lines that could say what is wrong: no stack frames, and nothing that Kafka calls information."""
+    with log.open(errors="replace") as lines:
+        telling = (line for line in lines if not line.startswith("\tat ") and " INFO " not in line)
+        return "".join(deque(telling, maxlen=6)).rstrip()
