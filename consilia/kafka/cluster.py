@@ -9,9 +9,9 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
-from consilia.errors import LogError, LogUnavailableError
+from consilia.errors import LogAccessError, LogError, LogUnavailableError
 from consilia.kafka.connection import RECORD_BYTES
-from consilia.kafka.errors import plain_errors
+from consilia.kafka.errors import ACLS, plain_errors
 from consilia.kafka.feed import partition
 from consilia.kafka.settings import KafkaSettings
 
@@ -44,14 +44,14 @@ class Cluster:
         with self._asking("list the topics"):
             return sorted(topic for topic in self._admin.list_topics() if not topic.startswith("__"))
 
-    def has(self, topic: str) -> bool:
-        """Whether the topic exists, and can be read and written now.
+    def has(self, topic: str, doing: str = "look up") -> bool:
+        """Whether the topic exists, and can be read and written now; asked for the sake of `doing`, a verb.
 
         Raises:
             LogAccessError: this party may not know.
             LogError: it has more than one partition, so that it is no sequence.
         """
-        with self._asking("read", topic):
+        with self._asking(doing, topic):
             (found,) = self._admin.describe_topics([topic])
             error = kafka_errors.for_code(found["error_code"])
             if error is kafka_errors.UnknownTopicOrPartitionError:
@@ -70,7 +70,7 @@ class Cluster:
             LogError: it exists and is of the other kind, or the cluster cannot make it as wanted.
             LogAccessError: this party may not create it.
         """
-        if self.has(topic):
+        if self.has(topic, "create"):
             self._require_kind(topic, compacted=compacted)
             return
         with self._asking("create", topic):
@@ -110,8 +110,11 @@ class Cluster:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, ["cleanup.policy"])
         with self._asking("look up", topic):
             found = self._admin.describe_configs([resource], config_filter="all")
-        policy = found["topic"][topic]["cleanup.policy"]["value"]
-        is_compacted = "compact" in policy
+        policy = found["topic"][topic].get("cleanup.policy")
+        if policy is None:  # kafka-python passes over the refusal
+            message = f"{self._settings.principal} may not DescribeConfigs of the topic {topic} on Kafka"
+            raise LogAccessError(f"{message} at {self._settings.where}.", remedy=f"Allow it: {ACLS}")
+        is_compacted = "compact" in policy["value"]
         if is_compacted != compacted:
             raise LogError(
                 f"The topic {topic} exists, {'' if is_compacted else 'not '}compacted.",
