@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import TypeVar
+from uuid import UUID
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
@@ -45,7 +46,13 @@ class Cluster:
             return sorted(topic for topic in self._admin.list_topics() if not topic.startswith("__"))
 
     def has(self, topic: str, doing: str = "look up") -> bool:
-        """Whether the topic exists, and can be read and written now; asked for the sake of `doing`, a verb.
+        """Whether the topic exists, and can be read and written now; see `identity`."""
+        return self.identity(topic, doing) is not None
+
+    def identity(self, topic: str, doing: str = "look up") -> UUID | None:
+        """What tells the topic from an earlier one of its name; None if it is not there, or has no leader yet.
+
+        `doing`, a verb, is what it is asked for.
 
         Raises:
             LogAccessError: this party may not know.
@@ -55,13 +62,13 @@ class Cluster:
             (found,) = self._admin.describe_topics([topic])
             error = kafka_errors.for_code(found["error_code"])
             if error is kafka_errors.UnknownTopicOrPartitionError:
-                return False
+                return None
             if error is not kafka_errors.NoError:
                 raise error
         if len(found["partitions"]) != 1:
             message = f"the topic {topic} has {len(found['partitions'])} partitions."
             raise LogError(message, remedy="Make it anew with one: the log needs its records in one order.")
-        return bool(found["partitions"][0]["leader_id"] >= 0)
+        return UUID(str(found["topic_id"])) if found["partitions"][0]["leader_id"] >= 0 else None
 
     def create(self, topic: str, *, compacted: bool) -> None:
         """Make the topic unless it exists.

@@ -8,14 +8,13 @@ Decisions behind this: docs/decisions/0008-kafka-through-kafka-python.md.
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import TypeVar
-
-from kafka.errors import KafkaError
+from uuid import UUID
 
 from consilia.errors import LogAccessError, LogError, LogUnavailableError, RecordGoneError
 from consilia.kafka.cluster import Cluster
 from consilia.kafka.connection import make_admin, make_consumer
-from consilia.kafka.diagnosis import diagnose
-from consilia.kafka.errors import plain_errors, translate
+from consilia.kafka.diagnosis import require_entry
+from consilia.kafka.errors import plain_errors
 from consilia.kafka.feed import Feed
 from consilia.kafka.outage import SILENCE_SECONDS, Outage
 from consilia.kafka.producer import Committed, KafkaLogProducer, Parts
@@ -50,12 +49,14 @@ class KafkaLog:
         self._settings = settings
         self._outage = Outage(settings)
         self._spool = Spool(settings.spool)
+        # kafka-python itself would not say why not, or try for ever, and leave a thread behind.
+        require_entry(settings, settings.connect_seconds)
         self._cluster = Cluster(settings, self._connected(lambda: make_admin(settings)))
         self._tail = Feed(self._connected(lambda: make_consumer(settings, wait_ms=_TAIL_WAIT)))
         self._seek = Feed(self._connected(lambda: make_consumer(settings, wait_ms=_SEEK_WAIT)))
         self._producers: list[KafkaLogProducer] = []
-        self._known: set[str] = set()
-        """Topics that exist, as far as is known."""
+        self._known: dict[str, UUID] = {}
+        """Topics that exist, as far as is known, and which of their name they are."""
         self._compacted: set[str] = set()
         """Those of them that are compacted."""
         self._ends: dict[str, int] = {}
@@ -69,6 +70,7 @@ class KafkaLog:
         self._usable()
         if not name:
             raise LogError("A producer needs a name.", remedy="Give it one.")
+        require_entry(self._settings, self._settings.connect_seconds)
         parts = Parts(
             settings=self._settings,
             spool=self._spool,
@@ -85,7 +87,7 @@ class KafkaLog:
         self._usable()
         check(topic)
         self._cluster.create(topic, compacted=compacted)
-        self._known.add(topic)
+        self._ensure(topic)
         if compacted:
             self._compacted.add(topic)
 
@@ -135,7 +137,11 @@ class KafkaLog:
                 return 0
             if end >= self._ends.get(topic, 0):
                 self._ends[topic] = end
+                if topic not in self._known and (identity := self._cluster.identity(topic)):
+                    self._known[topic] = identity
                 return end
+            if not self._still(topic):
+                continue
             if monotonic() > deadline:
                 raise self._outage.timeout(f"see the end of {topic}")
             sleep(0.001)  # our own commit is decided; its marker reaches the topic in a moment
@@ -183,32 +189,51 @@ class KafkaLog:
         """What has come of a topic that is followed."""
         self._tail.poll(0)
         self._read_up_to(self._tail, topic, self._ends.get(topic, 0))
-        return self._tail.take(topic, offset, most)
+        return self._tail.take(topic, offset, most) if self._tail.covers(topic, offset) else []
 
     def _found(self, topic: str, offset: int, most: int) -> Sequence[Record]:
         """What there is of any topic."""
-        if offset >= self._ends.get(topic, 0) and offset >= self.end_offset(topic):
-            return []
+        # Between the last record and the end that is known there may be markers only, and news behind it.
+        if offset < self._ends.get(topic, 0) and (records := self._before_known_end(topic, offset, most)):
+            return records
+        return self._before_known_end(topic, offset, most) if offset < self.end_offset(topic) else []
+
+    def _before_known_end(self, topic: str, offset: int, most: int) -> Sequence[Record]:
         if not self._seek.covers(topic, offset):
             self._seek.follow({topic: offset})
         self._read_up_to(self._seek, topic, self._ends.get(topic, 0))
-        return self._seek.take(topic, offset, most)
+        return self._seek.take(topic, offset, most) if self._seek.covers(topic, offset) else []
 
     def _read_up_to(self, feed: Feed, topic: str, end: int) -> None:
         """Poll until there is a record of the topic, or none is left before `end`."""
         silent_since = monotonic()
         while not feed.waiting(topic) and feed.position(topic) < end:
             feed.poll(_POLL)
+            if feed.waiting(topic):
+                break
+            if not self._still(topic):
+                return
             if monotonic() - silent_since > SILENCE_SECONDS:
                 self._check([topic])
                 silent_since = monotonic()
         self._outage.over()
 
+    def _still(self, topic: str) -> bool:
+        """Whether the topic is the one that we know; one that was deleted, and perhaps made anew, is forgotten."""
+        try:
+            identity = self._cluster.identity(topic, "read")
+        except LogUnavailableError:
+            return True
+        if identity == self._known.get(topic):
+            return True
+        self._forget(topic)
+        return False
+
     def _check(self, topics: Mapping[str, int] | Sequence[str]) -> None:
         """Nothing has come for a while: see that the cluster is there, and lets us read."""
         try:
             for topic in topics:
-                self._cluster.has(topic)
+                self._cluster.has(topic, "read")
         except LogUnavailableError:
             self._outage.suspect(f"read {', '.join(topics)}")
         else:
@@ -219,7 +244,7 @@ class KafkaLog:
         if topic in self._known:
             return
         deadline = monotonic() + _CREATION_SECONDS
-        while not self._cluster.has(topic):
+        while (identity := self._cluster.identity(topic, "write to")) is None:
             try:
                 self._cluster.create(topic, compacted=False)
             except LogAccessError as error:
@@ -227,7 +252,7 @@ class KafkaLog:
                     message = f"the topic {topic} is absent after {_CREATION_SECONDS:.0f} s: {error.message}"
                     raise LogUnavailableError(message, remedy="Start the aggregator, which makes it.") from error
                 sleep(_POLL)
-        self._known.add(topic)
+        self._known[topic] = identity
 
     def _committed(self, transaction: Committed) -> None:
         self._ends.update(transaction.ends)
@@ -237,7 +262,7 @@ class KafkaLog:
             self._spool.drop(topic, before)
 
     def _forget(self, topic: str) -> None:
-        self._known.discard(topic)
+        self._known.pop(topic, None)
         self._compacted.discard(topic)
         self._ends.pop(topic, None)
         self._spool.drop(topic)
@@ -247,11 +272,8 @@ class KafkaLog:
             del self._own_offsets[group, other]
 
     def _connected(self, make: Callable[[], Made]) -> Made:
-        """A new client; where that fails, what stands in the way."""
-        try:
+        with plain_errors(self._settings, doing="connect"):
             return make()
-        except KafkaError as error:
-            raise (diagnose(self._settings) or translate(error, self._settings, doing="connect")) from error
 
     def _usable(self) -> None:
         if self._closed:
