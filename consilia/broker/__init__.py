@@ -1,1 +1,1 @@
-"""A real Kafka on this machine: for tests, for `consilia run --kafka embedded`, and for whoever wants to try it."""
+"""A real Kafka on this machine: for tests, for local runs, and for whoever wants to try it."""

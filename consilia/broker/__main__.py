@@ -18,7 +18,7 @@ from consilia.errors import ConsiliaError
 
 def main(arguments: Sequence[str]) -> int:
     """What the command line asks for; the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         if options.jars_only:
             print(f"{len(jars(options.jars_only, show))} jars in {options.jars_only}")  # noqa: T201
@@ -85,23 +85,27 @@ def _port(text: str) -> int:
     return port
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m consilia.broker", description=__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    found = argparse.ArgumentParser(prog="python -m consilia.broker", description=__doc__)
+    add = found.add_argument
+    add(
         "--port",
         type=_port,
-        help="where to listen on loopback; SCRAM users at the next one, certificates at the second",
+        help="Where it listens on 127.0.0.1; SCRAM users at the next port, certificates at the second.",
     )
-    parser.add_argument("--folder", type=Path, help="keep data, keys and log there; otherwise nothing is kept")
-    parser.add_argument(
-        "--heap", default=Jvm().heap, help="memory for Java, as its -Xmx takes it (default: %(default)s)"
+    add("--folder", type=Path, help="Keep data, keys and log in this folder. Default: nothing is kept.")
+    add("--heap", default=Jvm().heap, help="Memory for Java, as its -Xmx takes it. Default: %(default)s.")
+    add("--secured", action="store_true", help="Listen with TLS, too, and deny there what no ACL allows.")
+    add(
+        "--user",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Make a SCRAM user and write its settings file; implies --secured. Repeatable.",
     )
-    parser.add_argument("--secured", action="store_true", help="listen with TLS too, and deny there what no ACL allows")
-    parser.add_argument(
-        "--user", action="append", default=[], metavar="NAME", help="with --secured: make a SCRAM user; may be repeated"
-    )
-    parser.add_argument("--jars-only", type=Path, metavar="FOLDER", help="put Kafka's jars there, checked, and end")
-    return parser
+    add("--jars-only", type=Path, metavar="FOLDER", help="Put Kafka's jars into this folder, checked, and end.")
+    return found
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """docs/reference/cli.md: every command, argument, option and exit code, from the console script itself."""
 
+import argparse
 import re
 import typing
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from consilia.broker import __main__ as broker
 from consilia_workers.cli.app import app
 from scripts.pages.markdown import fenced, page, table
 
@@ -18,6 +20,10 @@ else on standard output. Errors go to standard error, one message each, with the
 
 Command = TyperCommand | TyperGroup
 Parameter = TyperArgument | TyperOption
+
+BROKER = """\
+A real Kafka broker in the foreground, until Ctrl-C, to try `kafka://` with. It prints where it is. On its first port,
+whoever is on this machine may do anything."""
 
 EXIT_CODES = """\
 | Code | Meaning |
@@ -32,7 +38,7 @@ def cli_page() -> str:
     """The page."""
     command = typer.main.get_command(app)
     sections = (part for path, found in commands("consilia", command) for part in _section(path, found))
-    return page("# Command line", INTRODUCTION, "## Exit codes", EXIT_CODES, *sections)
+    return page("# Command line", INTRODUCTION, "## Exit codes", EXIT_CODES, *sections, *_broker_section())
 
 
 def commands(path: str, command: Command) -> Iterator[tuple[str, Command]]:
@@ -55,6 +61,23 @@ def _section(path: str, command: Command) -> Iterator[str]:
     yield table(("Option", "Type", "Meaning"), [_row(each, hints) for each in options])
     if codes:
         yield f"Exit codes: {' '.join(codes.split())}"
+
+
+def _broker_section() -> Iterator[str]:
+    """The one command that is a module: it works without the extra `workers`."""
+    found = broker.parser()
+    yield f"## {found.prog}"
+    yield BROKER
+    yield fenced(f"{found.prog} [OPTIONS]", "text")
+    options = [each for each in found._actions if each.dest != "help"]  # noqa: SLF001 (argparse lists them nowhere else)
+    rows = [(f"`{each.option_strings[0]}`", _broker_type(each), (each.help or "") % vars(each)) for each in options]
+    yield table(("Option", "Type", "Meaning"), rows)
+
+
+def _broker_type(option: argparse.Action) -> str:
+    if option.nargs == 0:
+        return "flag"
+    return "path" if option.type is Path else "whole number" if option.dest == "port" else "text"
 
 
 def is_option(parameter: Parameter) -> bool:

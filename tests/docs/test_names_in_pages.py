@@ -30,8 +30,9 @@ def options_of(command):
 
 
 def known_options():
-    """Of the command line, the benchmarks and the scripts; and of tools that pages mention."""
-    scripts = [path for folder in ("benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    """Of the command line, the benchmarks, the scripts and the broker; and of tools that pages mention."""
+    folders = ("benchmarks", "scripts", "consilia/broker")
+    scripts = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     theirs = {found for path in scripts for found in re.findall(r"\"(--[a-z-]+)\"", path.read_text(encoding="utf-8"))}
     return options_of(typer.main.get_command(app)) | theirs | {"--help", "--strict"}
 
