@@ -31,7 +31,7 @@ def kafka_settings(kafka_broker):
 
 @pytest.fixture
 def kafka_user(kafka_broker):
-    """By name: how a SCRAM user with a fresh password reaches the session broker; ACLs say what it may do."""
+    """By name: how a SCRAM user with a random password reaches the session broker; ACLs say what it may do."""
     return kafka_broker.user
 
 

@@ -44,7 +44,7 @@ class Cluster:
         return KafkaSettings(bootstrap_servers=tuple(each.bootstrap for each in self.brokers))
 
     def user(self, name: str) -> KafkaSettings:
-        """Create a SCRAM user, or give it a new password, and say how it reaches the cluster (needs `security`)."""
+        """Make a SCRAM user, unless there is one, and say how it reaches the cluster (needs `security`)."""
         assert self.security is not None
         addresses = tuple(f"{HOST}:{each.seat.ports.scram}" for each in self.brokers)
         return self.security.by_password(name, addresses, self.settings)

@@ -125,7 +125,7 @@ class Broker:
         return self._process is not None and self._process.running()
 
     def user(self, name: str) -> KafkaSettings:
-        """Create a SCRAM user, or give it a new password, and say how it reaches the broker (needs `security`)."""
+        """Make a SCRAM user, unless there is one, and say how it reaches the broker (needs `security`)."""
         assert self.security is not None
         return self.security.by_password(name, (f"{HOST}:{self.seat.ports.scram}",), self.settings)
 

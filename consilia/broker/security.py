@@ -1,23 +1,24 @@
 """Who may come in to a secured broker: its certificate authority, its SCRAM users, and what each is told."""
 
 import re
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Self
 
-from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
-
 from consilia.broker.properties import ANONYMOUS, PRINCIPAL, Stores
-from consilia.certificates import Credentials, create_authority, issue_client, issue_server, write_private
-from consilia.errors import BrokerError
+from consilia.certificates import Credentials, create_authority, issue_client, issue_server
+from consilia.errors import BrokerError, LogUnavailableError
 from consilia.kafka.connection import make_admin
 from consilia.kafka.errors import plain_errors
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.users import Users, password_file
 
 BROKER = "broker"
 """The principal of the nodes among themselves."""
+KNOWN_SECONDS = 10.0
+"""How long a new user may take to be known to the brokers."""
 AUTHORITY_LASTS, CERTIFICATES_LAST = timedelta(days=3650), timedelta(days=397)
 
 
@@ -60,31 +61,32 @@ class Security:
         return KafkaSettings(bootstrap_servers=addresses, tls=True, ca=self.ca, certificate=certificate, key=key)
 
     def by_password(self, user: str, addresses: tuple[str, ...], owner: KafkaSettings) -> KafkaSettings:
-        """Give a SCRAM user a new password, and say how that user reaches the brokers; `owner` may create users.
+        """Make a SCRAM user with a random password, unless there is one, and say how that user reaches the brokers.
+
+        `owner` may make users.
 
         Raises:
-            BrokerError: the cluster refuses the user; or the name cannot be a principal, or is that of a super user.
-            LogUnavailableError: the cluster cannot be reached.
+            BrokerError: the name cannot be a principal, or is that of a super user.
+            LogAccessError: the cluster refuses the user.
+            LogUnavailableError: the cluster cannot be reached, or does not know the user after a while.
         """
         _check_name(user)
-        path, password = self.folder / f"{user}.password", secrets.token_urlsafe(24)
-        set_password(owner, user, password)
-        write_private(path, password.encode())
-        return KafkaSettings(bootstrap_servers=addresses, tls=True, ca=self.ca, username=user, password=path)
+        with plain_errors(owner, doing=f"make the user {user}"), make_admin(owner) as admin:
+            users = Users(owner, admin)
+            list(users.create([user], self.folder))
+            _wait_until_known(users, user)
+        password = password_file(self.folder, user)
+        return KafkaSettings(bootstrap_servers=addresses, tls=True, ca=self.ca, username=user, password=password)
 
 
-def set_password(owner: KafkaSettings, user: str, password: str) -> None:
-    """Create a SCRAM-SHA-512 user (RFC 5802, RFC 7677), or change the password.
-
-    Raises:
-        BrokerError: the cluster refuses.
-        LogUnavailableError: it cannot be reached.
-    """
-    credential = UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, password)
-    with plain_errors(owner, doing=f"set the password of {user}"), make_admin(owner) as admin:
-        refused = admin.alter_user_scram_credentials([credential])[user]
-    if refused:
-        raise BrokerError(f"Kafka refuses the user {user}: {refused}.", remedy="Ask as a super user.")
+def _wait_until_known(users: Users, user: str) -> None:
+    """The brokers learn of a change from the controller, after it was answered."""
+    deadline = monotonic() + KNOWN_SECONDS
+    while users.missing([user]):
+        if monotonic() > deadline:
+            message = f"the user {user} is not known to the brokers after {KNOWN_SECONDS:.0f} s."
+            raise LogUnavailableError(message, remedy="Look into the broker's log, and try again.")
+        sleep(0.01)
 
 
 def _check_name(principal: str) -> None:
