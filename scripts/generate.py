@@ -11,6 +11,7 @@ from consilia.api.reference import reference_page
 from consilia.manifest.yaml_document import write_document
 from scripts.pages.cli import cli_page
 from scripts.pages.errors import errors_page
+from scripts.pages.kafka_settings import kafka_settings_page
 from scripts.pages.messages import messages_page
 from scripts.pages.python import python_page
 from scripts.pages.settings import settings_page
@@ -40,6 +41,7 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
     ),
     ("docs/reference/cli.md", cli_page),
     ("docs/reference/errors.md", errors_page),
+    ("docs/reference/kafka-settings.md", kafka_settings_page),
     ("docs/reference/messages.md", messages_page),
     ("docs/reference/python.md", python_page),
     ("docs/reference/settings.md", settings_page),
