@@ -1,5 +1,7 @@
 """FederatedJob: one training across hospitals, as the hub sees it."""
 
+import re
+from hashlib import sha256
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,6 +16,10 @@ from consilia.api.rules import Rule, Transition, unchanged
 from consilia.api.scalars import Name
 from consilia.api.task_spec import HospitalsSpec, TaskSpec
 from consilia.api.training import TrainingSpec
+
+_SUFFIX = 8
+"""So many hexadecimal digits of a job's uid stand behind its name on the log."""
+_HEXADECIMAL = f"[0-9a-f]{{{_SUFFIX}}}"
 
 
 class FederatedJobSpec(ApiObject):
@@ -182,3 +188,17 @@ class FederatedJob(Resource):
     status: FederatedJobStatus | None = Field(
         default=None, description="Where the job stands; written by the operator."
     )
+
+    @property
+    def log_name(self) -> str:
+        """The job's name on the log, in the names of topics and in messages: its name, and what tells it from others.
+
+        A job made anew under an old one's name has another uid (Kubernetes sees to that), so it does not find the old
+        one's topics and take itself for finished. A job without a uid is called by its name alone.
+        """
+        uid = self.metadata.uid
+        if not uid:
+            return self.metadata.name
+        beginning = uid.lower()[:_SUFFIX]
+        suffix = beginning if re.fullmatch(_HEXADECIMAL, beginning) else sha256(uid.encode()).hexdigest()[:_SUFFIX]
+        return f"{self.metadata.name}.{suffix}"

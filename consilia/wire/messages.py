@@ -20,6 +20,8 @@ SIGNATURE = "signature"
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
+JobName = Annotated[str, Field(min_length=1, max_length=127)]
+"""A name, and perhaps a dot and a suffix."""
 Round = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 LeaveReason = Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
@@ -32,8 +34,8 @@ class Message(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
-    job: Name
-    """The job's name."""
+    job: JobName
+    """The job's name on the log: its name, and a dot and a suffix where it has a uid."""
 
 
 class Payload(BaseModel):

@@ -57,7 +57,7 @@ def federate(job: FederatedJob, folder: Path, killer: Killer | None = None) -> l
         roster = seed.prepare(job, [Site(hospital=name, path=None, parameters={}) for name in names])
         start_parties(processes, seed, names)
         with closing(open_log(seed.log)) as log:
-            return list(_watch(Watch(log, job.metadata.name, roster.aggregator), processes, killer, folder))
+            return list(_watch(Watch(log, job.log_name, roster.aggregator), processes, killer, folder))
 
 
 def _watch(watch: Watch, processes: Processes, killer: Killer | None, folder: Path) -> Iterator[FromAggregator]:

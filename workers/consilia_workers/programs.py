@@ -83,7 +83,7 @@ def trainer(path: Path) -> int:
     if settings.threads:
         limit_threads(settings.threads)
     source = DataSource(hospital=settings.hospital, path=settings.data, parameters=settings.data_parameters)
-    uplink = Uplink(log, job.metadata.name, identity)
+    uplink = Uplink(log, job.log_name, identity)
     try:
         taking_part = Trainer(job, make_learner(job, source), log, uplink, roster, Outbox(settings.state / "outbox"))
     except Exception as error:

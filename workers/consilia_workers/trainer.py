@@ -73,7 +73,7 @@ class Trainer:
         """`learner` already has the hospital's data."""
         self._job, self._learner, self._log = job, learner, log
         self.uplink, self._outbox = uplink, outbox
-        self._name = job.metadata.name
+        self._name = job.log_name
         self._rounds = RoundsReader(log, self._name, roster.aggregator)
         self._models = ModelReader(log, topics.model(self._name), learner.layout)
         self._config, self._roster_digest = config_digest(job), roster.digest()

@@ -47,7 +47,7 @@ def job_and_parties(file: Path, roster: Path | None, principals: Sequence[str]) 
     given, watchers = _assigned(principals, {AGGREGATOR, *names})
     hospitals = {name: given.get(name, f"User:{name}") for name in sorted(names)}
     aggregator = given.get(AGGREGATOR, f"User:{AGGREGATOR}")
-    return job.metadata.name, Parties(aggregator=aggregator, hospitals=hospitals, watchers=tuple(watchers))
+    return job.log_name, Parties(aggregator=aggregator, hospitals=hospitals, watchers=tuple(watchers))
 
 
 def _read_roster(path: Path) -> Roster:

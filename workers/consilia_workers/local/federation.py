@@ -50,7 +50,7 @@ class Federation:
         """
         roster = self._folder.prepare(self._job, self._sites)
         with closing(open_log(self._folder.log)) as log:
-            watch = Watch(log, self._job.metadata.name, roster.aggregator)
+            watch = Watch(log, self._job.log_name, roster.aggregator)
             start_parties(self._processes, self._folder, [site.hospital for site in self._sites])
             finished = self._follow(watch, log)
             self._await_farewells()
@@ -73,7 +73,7 @@ class Federation:
 
     def _leave_for(self, hospital: str, log: Log) -> None:
         """Who was killed, or could not even start, has not said that nobody needs to wait."""
-        job = self._job.metadata.name
+        job = self._job.log_name
         Uplink(log, job, self._folder.key(hospital)).say(Left(job=job, hospital=hospital, reason="TaskFailed"))
 
     def _mourn(self, ended: Ended, *, over: bool) -> None:
@@ -95,7 +95,7 @@ class Federation:
 
     def _keep_model(self, log: Log, finished: JobFinished) -> None:
         if finished.model:
-            export_model(log, self._job.metadata.name, finished.rounds, self._folder.model)
+            export_model(log, self._job.log_name, finished.rounds, self._folder.model)
 
     def measure(self, result: SeedResult) -> SeedResult:
         """The same training alone at each hospital that took part, and pooled, added to the result.
