@@ -75,7 +75,7 @@ class Aggregator:
         `make_initial` gives the file of the initial model; it is called only if the log has no model yet.
         """
         self._spec, self._log, self._identity, self._roster = job.spec, log, identity, roster
-        self._name = job.metadata.name
+        self._name = job.log_name
         self._config = config_digest(job)
         self._strategy = choose(job.spec.aggregation)
         self._quorum = Quorum(
