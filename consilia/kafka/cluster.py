@@ -153,15 +153,12 @@ class Cluster:
         return int(found[partition(topic)].offset)
 
     def trim(self, before: Mapping[str, int]) -> None:
-        """Let go of the records of each topic below an offset."""
-        if not before:
-            return
-        name = next(iter(before)) if len(before) == 1 else None
-        with self._asking("trim", name):
-            # Never beyond the last committed record: behind it an open transaction may have written already.
-            ends = {topic: self.end(topic) for topic in before}
-            offsets = {partition(topic): min(offset, end) for topic, offset in before.items() if (end := ends[topic])}
-            _settled(lambda: self._admin.delete_records(offsets))
+        """Let go of the records of each topic below an offset, which must be at or before the topic's `end`."""
+        if before:
+            name = next(iter(before)) if len(before) == 1 else None
+            offsets = {partition(topic): offset for topic, offset in before.items()}
+            with self._asking("trim", name):
+                _settled(lambda: self._admin.delete_records(offsets))
 
     def committed(self, group: str, topic: str) -> int | None:
         """Where `group` stands on `topic`; None if it never committed."""

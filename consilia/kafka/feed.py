@@ -75,6 +75,10 @@ class Feed:
         window.end = max(window.end, reached or 0)
         return window.end
 
+    def reached(self, topic: str) -> int:
+        """The offset behind the last record that was read of the topic; 0 if it is not followed."""
+        return self._windows[topic].end if topic in self._windows else 0
+
     def ready(self) -> bool:
         """Whether a record waits to be taken."""
         return any(window.records for window in self._windows.values())

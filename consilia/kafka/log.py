@@ -102,16 +102,13 @@ class KafkaLog:
         self._cluster.delete(topic)
         self._forget(topic)
 
-    def read(self, topic: str, offset: int, *, max_records: int = 64, keep: bool = False) -> Sequence[Record]:
+    def read(self, topic: str, offset: int, *, max_records: int = 64) -> Sequence[Record]:
         """The committed records from `offset` on."""
         self._usable()
         with plain_errors(self._settings, doing="read", topic=topic):
-            followed = self._tail.covers(topic, offset)
-            records = self._news(topic, offset, max_records) if followed else self._found(topic, offset, max_records)
-        if keep:
-            for record in records:
-                self._spool.keep(record)
-        return records
+            if self._tail.covers(topic, offset):
+                return self._news(topic, offset, max_records)
+            return self._found(topic, offset, max_records)
 
     def record(self, topic: str, offset: int) -> Record:
         """The one record at `offset`."""
@@ -119,12 +116,18 @@ class KafkaLog:
         if kept := self._spool.get(topic, offset):
             return kept
         # Who asks for one record by its offset will ask for the next ones: they have come along, and are kept.
-        records = self.read(topic, offset, keep=True)
+        records = self.read(topic, offset)
+        for each in records:
+            self._spool.keep(each)
         if records and records[0].offset == offset:
             return records[0]
         if offset < self.end_offset(topic):
             raise RecordGoneError(f"Record {offset} of {topic} is gone.", remedy="Go on from a newer one.")
         raise RecordGoneError(f"{topic} has no record {offset} yet.", remedy="Wait for it.")
+
+    def keep(self, record: Record) -> None:
+        """Have this record on the local disk until it is trimmed."""
+        self._spool.keep(record)
 
     def end_offset(self, topic: str) -> int:
         """The offset that the next record will have at least."""
@@ -257,9 +260,15 @@ class KafkaLog:
     def _committed(self, transaction: Committed) -> None:
         self._ends.update(transaction.ends)
         self._own_offsets.update(transaction.offsets)
-        self._cluster.trim(transaction.trims)
         for topic, before in transaction.trims.items():
             self._spool.drop(topic, before)
+        before = {topic: self._before_end(topic, offset) for topic, offset in transaction.trims.items()}
+        self._cluster.trim({topic: offset for topic, offset in before.items() if offset})
+
+    def _before_end(self, topic: str, offset: int) -> int:
+        """Never beyond the last committed record: behind it an open transaction may have written already."""
+        known = max(self._ends.get(topic, 0), self._tail.reached(topic), self._seek.reached(topic))
+        return offset if offset <= known else min(offset, self.end_offset(topic))
 
     def _forget(self, topic: str) -> None:
         self._known.pop(topic, None)

@@ -10,7 +10,8 @@ A narrow interface with two implementations, SQLite on one machine and Kafka eve
 * A producer has a name. Opening a producer fences every older one of the same name: its next transaction that
   holds anything raises `FencedError` and leaves nothing behind.
 * A large payload is a run of records of at most `CHUNK_BYTES` each, so nobody has to hold it whole.
-* Reading a record a second time is cheap: an implementation whose medium is far away keeps what it fetched on disk.
+* Opening a producer also decides what the older one left open: whoever opens one and then reads misses nothing.
+* A record that the caller has asked to `keep` can be read again cheaply: where the log is far away, from a local disk.
 * Any call may raise `LogUnavailableError`, and `LogError` where the log is damaged, closed or misused.
 """
 
@@ -42,9 +43,15 @@ class Transaction(Protocol):
     """What may be done inside `Producer.transaction()`; nothing is visible until the block has ended well."""
 
     def append(
-        self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        value: bytes | memoryview,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        keep: bool = False,
     ) -> None:
-        """Append one record of at most `CHUNK_BYTES`; a compacted topic wants a key.
+        """Append one record of at most `CHUNK_BYTES`; a compacted topic wants a key; `keep` is as in `Log.keep`.
 
         Raises:
             LogError: the value is larger, or the topic's name is not one that Kafka takes.
@@ -65,6 +72,9 @@ class Transaction(Protocol):
 
     def commit_offset(self, group: str, topic: str, offset: int) -> None:
         """Record that `group` has consumed `topic` up to, but not including, `offset`."""
+
+    def appended(self, topic: str) -> Sequence[int]:
+        """The offsets of what was appended to `topic`, in order; known once the transaction is committed."""
 
     def trim(self, topic: str, before: int) -> None:
         """Let go of the records of `topic` below offset `before`; asking for one of them raises `RecordGoneError`."""
@@ -120,6 +130,9 @@ class Log(Protocol):
         Raises:
             RecordGoneError: there is none at that offset (any more).
         """
+
+    def keep(self, record: Record) -> None:
+        """Have this record at hand until it is trimmed: `record` will be asked for it again."""
 
     def end_offset(self, topic: str) -> int:
         """The offset that the next record will have at least; 0 for an absent topic or one that never had any."""

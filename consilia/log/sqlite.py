@@ -120,6 +120,9 @@ class SqliteLog:
             raise RecordGoneError(f"Record {offset} of {topic} is gone.", remedy="Go on from a newer one.")
         raise RecordGoneError(f"{topic} has no record {offset} yet.", remedy="Wait for it.")
 
+    def keep(self, record: Record) -> None:
+        """Nothing to do: it lies on this machine's disk."""
+
     def end_offset(self, topic: str) -> int:
         """The offset that the next record will have."""
         rows = self._database.rows("SELECT next_offset FROM topic WHERE name = ?", topic)

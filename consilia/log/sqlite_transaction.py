@@ -44,13 +44,20 @@ class SqliteTransaction:
     offsets: dict[tuple[str, str], int] = field(default_factory=dict)
     trims: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    places: dict[str, range] = field(default_factory=dict)
     ended: bool = False
     _inline: int = 0
     _own: tuple[str, int] | None = None
     _own_size: int = 0
 
     def append(
-        self, topic: str, value: bytes | memoryview, *, key: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        value: bytes | memoryview,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        keep: bool = False,
     ) -> None:
         """Append one record."""
         view = memoryview(value).cast("B")
@@ -104,6 +111,10 @@ class SqliteTransaction:
         self._open()
         check(topic)
         self.trims[topic] = max(before, self.trims.get(topic, 0))
+
+    def appended(self, topic: str) -> Sequence[int]:
+        """Where the records lie that were appended to the topic."""
+        return self.places.get(topic, range(0))
 
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
@@ -172,7 +183,7 @@ def write(database: Database, producer: tuple[int, int], transaction: SqliteTran
     with database.writing() as connection:
         check_epoch(connection, producer)
         for topic, entries in transaction.entries.items():
-            write_records(connection, topic, entries)
+            transaction.places[topic] = write_records(connection, topic, entries)
         connection.executemany(
             "INSERT INTO committed VALUES (?, ?, ?) "
             "ON CONFLICT (consumer, topic) DO UPDATE SET offset = excluded.offset",
@@ -191,8 +202,8 @@ def check_epoch(connection: sqlite3.Connection, producer: tuple[int, int]) -> No
         raise FencedError(f"A newer process writes as {name!r} by now.", remedy="Stop this one.")
 
 
-def write_records(connection: sqlite3.Connection, topic: str, entries: Sequence[Entry]) -> None:
-    """Append entries to a topic, which is created uncompacted if it is absent."""
+def write_records(connection: sqlite3.Connection, topic: str, entries: Sequence[Entry]) -> range:
+    """Append entries to a topic, which is created uncompacted if it is absent; returns their offsets."""
     connection.execute("INSERT INTO topic (name, compacted) VALUES (?, 0) ON CONFLICT DO NOTHING", (topic,))
     identifier, compacted, first = connection.execute(
         "SELECT id, compacted, next_offset FROM topic WHERE name = ?", (topic,)
@@ -204,6 +215,7 @@ def write_records(connection: sqlite3.Connection, topic: str, entries: Sequence[
     connection.execute("UPDATE topic SET next_offset = ? WHERE id = ?", (first + len(entries), identifier))
     if compacted:
         compact(connection, topic, ((identifier, entry.key, offset) for offset, entry in enumerate(entries, first)))
+    return range(first, first + len(entries))
 
 
 def compact(connection: sqlite3.Connection, topic: str, newest: Iterable[tuple[int, str | None, int]]) -> None:

@@ -1,10 +1,13 @@
 """The names of topics, groups and producers. Hospital before job, and a dot after it, so that prefix ACLs hold."""
 
 import re
+from collections.abc import Iterable
 
 from consilia.errors import LogError
 
 LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
+RETIRED = "consilia.retired"
+"""What is left of the jobs whose topics are deleted: one record each, by the job's name; compacted."""
 
 
 def rounds(job: str) -> str:
@@ -35,6 +38,19 @@ def aggregator(job: str) -> str:
 def trainer(hospital: str, job: str) -> str:
     """A trainer's name as a producer; the first word keeps a hospital called `consilia` off the aggregator's name."""
     return f"consilia.trainer.{hospital}.{job}"
+
+
+def of_job(job: str, existing: Iterable[str]) -> list[str]:
+    """Those of the `existing` topics that are the job's, whichever hospitals it has."""
+    uploads = re.compile(rf"consilia\.up\.[^.]+\.{re.escape(job)}")
+    own = {rounds(job), model(job), state(job)}
+    return [topic for topic in existing if topic in own or uploads.fullmatch(topic)]
+
+
+def jobs(existing: Iterable[str]) -> list[str]:
+    """The names of the jobs that have a rounds topic among the `existing` ones."""
+    prefix = rounds("")
+    return [topic.removeprefix(prefix) for topic in existing if topic.startswith(prefix)]
 
 
 def check(topic: str) -> None:

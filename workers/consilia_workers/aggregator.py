@@ -5,7 +5,8 @@ that are recorded there, and comes to the same bytes.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import monotonic, time
@@ -88,6 +89,8 @@ class Aggregator:
         self._make_initial = make_initial
         self._standing = Standing()
         self._model: Stored
+        self._state: Mapping[str, Stored]
+        """What the server optimizer keeps, by slot."""
         self._layout: Layout
         self._reception: Reception
 
@@ -104,6 +107,7 @@ class Aggregator:
             return self._standing.finished
         self._publish_initial()
         self._model, self._layout = self._find_model()
+        self._state = find_chunks(self._log, topics.state(self._name), self._standing.closed)
         refuse_half_precision(self._strategy, self._layout)
         self._reception = Reception(
             self._log, self._name, self._roster, self._layout, config_digest=self._config, standing=self._standing
@@ -263,30 +267,40 @@ class Aggregator:
             self._settle(transaction)
         reception.end_round(closed.model.sha256)
         self._standing = self._standing.after(closed)
-        self._model = find_model(self._log, self._name, opened.round)
+        self._model = Stored(topic=self._model.topic, offsets=transaction.appended(self._model.topic))
+        self._state = self._split(transaction.appended(topics.state(self._name)))
         logger.info("round %d closed with %d updates", opened.round, len(closed.cohort))
 
     def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
         """Append the new model, and the server optimizer's state, as they are computed."""
-        headers = {VERSION: str(version)}
-        state = find_chunks(self._log, topics.state(self._name), version - 1) or None
+        append = partial(transaction.append, headers={VERSION: str(version)}, keep=True)
 
         def chunks() -> Iterator[bytearray]:
-            for index, chunk in enumerate(combining.chunks(state)):
-                transaction.append(
-                    topics.model(self._name), memoryview(chunk.model), key=f"model/{index}", headers=headers
-                )
+            for index, chunk in enumerate(combining.chunks(self._state or None)):
+                append(topics.model(self._name), memoryview(chunk.model), key=f"model/{index}")
                 for slot, value in chunk.state.items():
-                    transaction.append(topics.state(self._name), value, key=f"{slot}/{index}", headers=headers)
+                    append(topics.state(self._name), value, key=f"{slot}/{index}")
                 yield chunk.model
 
         return describe(chunks())
+
+    def _split(self, offsets: Sequence[int]) -> Mapping[str, Stored]:
+        """Where each slot's chunks lie, of a state that `_publish` appended: one of each slot in turn."""
+        slots = self._strategy.optimizer.slots if self._strategy.optimizer else ()
+        topic = topics.state(self._name)
+        return {slot: Stored(topic=topic, offsets=offsets[n :: len(slots)]) for n, slot in enumerate(slots)}
 
     def _settle(self, transaction: Transaction) -> None:
         """What is dealt with is committed, and its payloads are let go: the record keeps their digests."""
         for inbox in self._reception.inboxes.values():
             transaction.commit_offset(topics.aggregator(self._name), inbox.topic, inbox.position)
             transaction.trim(inbox.topic, inbox.position)
+
+    def _let_go(self, transaction: Transaction) -> None:
+        """Older models and states are replaced: nobody needs to read past them to find the newest."""
+        transaction.trim(self._model.topic, self._model.offsets[0])
+        if self._state:
+            transaction.trim(topics.state(self._name), min(slot.offsets[0] for slot in self._state.values()))
 
     def evaluate(self) -> dict[str, Metrics]:
         """The final model's metrics, hospital by hospital; who does not answer in time is left out."""
@@ -332,4 +346,6 @@ class Aggregator:
         value, headers = encode(message, self._identity)
         with self._producer.transaction() as transaction:
             transaction.append(topics.rounds(self._name), value, headers=headers)
+            if isinstance(message, RoundOpened):
+                self._let_go(transaction)
         self._standing = self._standing.after(message)

@@ -53,7 +53,7 @@ class HospitalInbox:
             for record in records:
                 self.position = record.offset + 1
                 try:
-                    yield from self._take(record, opened)
+                    yield from self._take(log, record, opened)
                 except RefusedMessage as error:
                     self._pending = None
                     yield self._refused(error.reason, error.message)
@@ -63,9 +63,11 @@ class HospitalInbox:
         printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:512])
         return RefusedUpdate(hospital=self._hospital, reason=reason, message=printable)
 
-    def _take(self, record: Record, opened: RoundOpened | None) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
+    def _take(
+        self, log: Log, record: Record, opened: RoundOpened | None
+    ) -> Iterator[FromHospital | Arrived | RefusedUpdate]:
         if SIGNATURE not in record.headers:
-            yield from self._chunk(record)
+            yield from self._chunk(log, record)
             return
         yield from self.cut_short()
         message = from_hospital(record, hospital=self._hospital, key=self._key, job=self._job)
@@ -76,12 +78,13 @@ class HospitalInbox:
             check = PayloadCheck(self._hospital, message.payload, self._layout)
             self._pending = _Pending(update=message, check=check)
 
-    def _chunk(self, record: Record) -> Iterator[Arrived]:
-        """A piece of payload. Pieces of something refused or repeated are passed over."""
+    def _chunk(self, log: Log, record: Record) -> Iterator[Arrived]:
+        """A piece of payload, read again when updates are combined. Pieces of something refused are passed over."""
         pending = self._pending
         if pending is None:
             return
         pending.check.feed(record.value)
+        log.keep(record)
         pending.offsets.append(record.offset)
         if pending.check.complete:
             self._pending = None
