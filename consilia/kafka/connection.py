@@ -19,6 +19,8 @@ ANSWER_SECONDS = 2.5
 _BATCH_BYTES = 1 << 20
 _LINGER = 20
 """How long small records wait for company, in milliseconds; a commit sends them at once."""
+_REQUEST = 30_000
+"""How long a broker may take for one request before it is asked again, in milliseconds: Kafka's own default."""
 _LONGEST_PAUSE = 1000
 """Between two tries to reach a broker that is away, in milliseconds: it may be back in seconds."""
 _CODECS = {"None": None, "Gzip": "gzip", "Lz4": "lz4", "Zstd": "zstd"}
@@ -72,12 +74,14 @@ def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
 
 def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProducer:
     """A transactional producer that has not taken over yet."""
+    delivery = round(settings.delivery_seconds * 1000)
     return KafkaProducer(
         **client_options(settings),
+        request_timeout_ms=min(_REQUEST, delivery - _LINGER - 1),
         transactional_id=transactional_id,
         transaction_timeout_ms=round(settings.transaction_seconds * 1000),
-        delivery_timeout_ms=round(settings.delivery_seconds * 1000),
-        max_block_ms=round(settings.delivery_seconds * 1000),
+        delivery_timeout_ms=delivery,
+        max_block_ms=delivery,
         max_request_size=RECORD_BYTES,
         batch_size=_BATCH_BYTES,
         linger_ms=_LINGER,

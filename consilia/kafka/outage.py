@@ -2,13 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Generic, TypeVar
+
+from kafka.errors import KafkaTimeoutError
+from kafka.producer.future import FutureRecordMetadata
 
 from consilia.errors import ConsiliaError, LogUnavailableError, PermanentError
 from consilia.kafka.diagnosis import diagnose
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.topic_diagnosis import diagnose_topics
 
 logger = logging.getLogger("consilia.kafka")
 
@@ -33,13 +37,13 @@ class Outage:
             logger.info("Kafka at %s answers again after %.0f s", self._settings.where, monotonic() - self._since)
         self._since = None
 
-    def suspect(self, doing: str) -> None:
-        """It has been silent while `doing` something: look why.
+    def suspect(self, doing: str, topics: Iterable[str] = ()) -> None:
+        """It has been silent while `doing` something, with these topics if any: look why.
 
         Raises:
             ConsiliaError: somebody must act, or it has lasted too long.
         """
-        error = diagnose(self._settings, _DIAGNOSIS_SECONDS)
+        error = diagnose(self._settings, _DIAGNOSIS_SECONDS) or diagnose_topics(self._settings, "use", topics)
         if isinstance(error, PermanentError):
             raise error
         if self._since is None:
@@ -57,17 +61,35 @@ class Outage:
         )
         return LogUnavailableError(message, remedy="See that enough brokers run, and try again.")
 
-    def bounded(self, call: Callable[[], Result], doing: str) -> Result:
-        """What `call` returns, which kafka-python may let wait for ever.
+    def bounded(self, call: Callable[[], Result], doing: str, topics: Iterable[str] = ()) -> Result:
+        """What `call` returns, which kafka-python may let wait for ever; the rest is as for `suspect`.
 
         Raises:
             ConsiliaError: somebody must act, or it has lasted too long; `call` is left behind in its own thread.
         """
         running = _Running(call)
         while not running.done.wait(SILENCE_SECONDS):
-            self.suspect(doing)
+            self.suspect(doing, topics)
         self.over()
         return running.result()
+
+    def awaited(self, future: FutureRecordMetadata, doing: str, topics: Iterable[str]) -> None:
+        """Wait for one of kafka-python's futures.
+
+        Raises:
+            ConsiliaError: somebody must act, or it has lasted too long.
+            KafkaError: what the future comes to.
+        """
+        while True:
+            try:
+                future.get(SILENCE_SECONDS)
+            except KafkaTimeoutError:
+                if future.is_done:
+                    raise
+                self.suspect(doing, topics)
+            else:
+                self.over()
+                return
 
 
 class _Running(Generic[Result]):
