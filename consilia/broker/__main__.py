@@ -24,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{len(jars(options.jars_only, show))} jars in {options.jars_only}")  # noqa: T201
         else:
             serve(options)
+    except KeyboardInterrupt:
+        return 130
     except ConsiliaError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -31,20 +33,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Run a broker until Ctrl-C or SIGTERM.
+    """Run a broker until Ctrl-C or SIGTERM, its orderly end.
 
     Raises:
         BrokerError: it cannot be started, or ended by itself.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), _folder(options.folder) as folder:
+    with _folder(options.folder) as folder:
         security = Security.open(folder / "keys") if options.secured or options.user else None
         broker = Broker(
             folder, Runtime.find(show), jvm=Jvm(heap=options.heap), seat=_seat(options.port), security=security
         )
         with broker:
             _introduce(broker, options.user)
-            broker.watch()
+            with suppress(KeyboardInterrupt):
+                broker.watch()
 
 
 def show(done: int, total: int) -> None:

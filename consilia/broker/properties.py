@@ -202,6 +202,10 @@ def _small(node: Node) -> dict[str, str]:
         "replica.fetch.max.bytes": str(LARGEST_MESSAGE),
         "num.network.threads": str(node.threads),
         "num.io.threads": str(node.threads),
+        # As the system adjusts them: the default of 100 KiB lets a hospital 30 ms away have no more than 3 MB/s.
+        "socket.send.buffer.bytes": "-1",
+        "socket.receive.buffer.bytes": "-1",
+        "replica.socket.receive.buffer.bytes": "-1",
         "group.initial.rebalance.delay.ms": "0",
         "log.cleaner.dedupe.buffer.size": str(16 << 20),  # the default of 128 MiB does not fit a small heap
     }

@@ -50,8 +50,8 @@ def test_the_wheel_holds_the_three_packages_typed_and_nothing_else(tmp_path):
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     for package, folder in PACKAGES.items():
-        modules = {f"{package}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.py")}
-        assert modules <= set(names)
+        paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        assert {f"{package}/{path.relative_to(folder).as_posix()}" for path in paths} <= set(names)
 
 
 def direct_requirements():
