@@ -9,6 +9,7 @@ from pages import ROOT, prose_of, table_under
 
 from consilia import errors
 from consilia.errors import ConsiliaError, Refusal
+from consilia.kafka.settings import KafkaSettings
 from consilia.wire import messages
 from consilia_workers.cli.app import app
 from consilia_workers.learner import Learner
@@ -63,6 +64,11 @@ def test_every_field_of_every_message_has_a_row_with_its_meaning(message):
 
 def test_every_setting_has_a_row():
     assert AggregatorSettings.model_fields.keys() | TrainerSettings.model_fields.keys() <= codes_in("settings.md")
+
+
+def test_every_kafka_setting_has_a_row():
+    aliases = {field.alias for field in KafkaSettings.model_fields.values()}
+    assert aliases <= codes_in("kafka-settings.md")
 
 
 def test_every_environment_variable_that_is_read_is_listed():
