@@ -9,9 +9,11 @@ import psutil
 import pytest
 from worlds import make_job
 
+from consilia.broker.ports import free_ports
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
 from consilia_workers.local.processes import Ended, Processes, Program
 from consilia_workers.local.site import Site
+from consilia_workers.settings import AggregatorSettings
 
 SECONDS = 30
 
@@ -48,6 +50,19 @@ def test_who_is_killed_is_started_again_and_named(processes, tmp_path):
     pid_of(processes, "waiting", other_than=pid)
     assert [(revival.name, revival.how) for revival in processes.revivals()] == [("waiting", "killed by signal 9")]
     assert processes.revivals() == []
+
+
+def test_who_finds_no_log_is_started_again_with_longer_and_longer_pauses(processes, tmp_path):
+    program, again, started = waiting(tmp_path), [], monotonic()
+    settings = AggregatorSettings.load(program.settings)
+    settings.model_copy(update={"log": f"kafka://127.0.0.1:{free_ports(1)[0]}"}).save(program.settings)
+    processes.start(program)
+    while len(again) < 4:
+        assert list(processes.poll(0.05)) == []
+        again += processes.revivals()
+        assert monotonic() < started + SECONDS
+    assert monotonic() - started >= 0.1 + 0.2 + 0.4
+    assert {(each.name, each.how) for each in again} == {("waiting", "ended with code 75")}
 
 
 def test_who_ran_before_under_the_same_name_is_ended_and_not_mistaken_for_who_runs_now(processes, tmp_path):

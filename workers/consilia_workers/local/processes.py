@@ -19,6 +19,8 @@ _QUICK = 60.0
 """A process that lives shorter than this, in seconds, may not have recovered."""
 _PATIENCE = 25
 """So many quick deaths in a row, and it is not started again."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Before who gave up for now is started again, in seconds: twice as long each time, as Kubernetes does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,18 @@ class _Life:
     pid: int = 0
     started: float = field(default_factory=monotonic)
     quick_deaths: int = 0
+    pause: float = 0.0
+    due: float | None = None
+    """When it is to be started again, if it waits for that."""
+
+    def end(self, *, killed: bool) -> None:
+        """It has ended, and would be due again at once after a kill, else after twice the pause of the last time."""
+        quick = monotonic() - self.started < _QUICK
+        self.pid = 0
+        self.quick_deaths = self.quick_deaths + 1 if quick else 0
+        before = self.pause if quick else 0.0
+        self.pause = 0.0 if killed else min(max(2 * before, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self.due = monotonic() + self.pause
 
 
 class Processes:
@@ -132,7 +146,11 @@ class Processes:
         return revivals
 
     def poll(self, timeout: float) -> Iterator[Ended]:
-        """Wait up to `timeout` seconds for news; who was killed is started again, who ended by itself is reported."""
+        """Wait up to `timeout` seconds for news; who was killed is started again, who ended by itself is reported.
+
+        Who ended with code 75, try again later, is started again after a pause.
+        """
+        self._start_due()
         if not self._selector.select(timeout):
             return
         data = os.read(self._pipe_out(), 65536)
@@ -148,17 +166,21 @@ class Processes:
                 yield from self._bury(life, Ended(name=event["name"], code=event["code"]))
 
     def _bury(self, life: _Life, ended: Ended) -> Iterator[Ended]:
-        """Start it again if it was killed; tell if not."""
-        life.pid = 0
-        quick = monotonic() - life.started < _QUICK
-        life.quick_deaths = life.quick_deaths + 1 if quick else 0
-        killed = ended.code < 0 or ended.code == os.EX_TEMPFAIL
-        if killed and life.program.again and life.quick_deaths < _PATIENCE:
+        """Start it again if it was killed or gave up for now; tell if not."""
+        killed = ended.code < 0
+        life.end(killed=killed)
+        if (killed or ended.code == os.EX_TEMPFAIL) and life.program.again and life.quick_deaths < _PATIENCE:
             self._revivals.append(ended)
-            self._command(life.program)
+            self._start_due()
         else:
             del self._lives[ended.name]
             yield ended
+
+    def _start_due(self) -> None:
+        for life in self._lives.values():
+            if life.due is not None and monotonic() >= life.due:
+                life.due = None
+                self._command(life.program)
 
     def close(self) -> None:
         """End everything, at once: whatever is cut off is taken up again from the log."""
