@@ -15,6 +15,9 @@ from consilia.broker.runtime import Jvm, Runtime
 from consilia.broker.security import Security
 from consilia.errors import ConsiliaError
 
+LOWEST_PORT, HIGHEST_PORT = 1024, 65533
+"""Of the first port; two more follow it."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """What the command line asks for; the exit code."""
@@ -82,10 +85,9 @@ def _seat(port: int | None) -> Seat:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1024 <= port <= 65533:
-        raise ValueError(text)
-    return port
+    if not (text.isdecimal() and LOWEST_PORT <= int(text) <= HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"choose one from {LOWEST_PORT} to {HIGHEST_PORT}")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:

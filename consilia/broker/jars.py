@@ -141,8 +141,8 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         yield scratch
-    except PermissionError:
-        message = f"cannot write Kafka's jars into {folder}: permission denied."
+    except OSError as error:
+        message = f"cannot write Kafka's jars into {folder}: {error.strerror}."
         raise BrokerError(message, remedy="Set CONSILIA_CACHE to a folder of yours.") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

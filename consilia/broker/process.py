@@ -18,7 +18,7 @@ from consilia.broker.properties import ANONYMOUS, Access, Listener, Node, render
 from consilia.broker.runtime import LASTING, Jvm, Runtime
 from consilia.broker.security import BROKER, Security
 from consilia.broker.storage import new_id, prepare
-from consilia.errors import BrokerError
+from consilia.errors import BrokerError, LogUnavailableError
 from consilia.kafka.connection import make_admin
 from consilia.kafka.settings import KafkaSettings
 from consilia.log.locking import lock, open_directory
@@ -126,13 +126,17 @@ class Broker:
 
     def user(self, name: str) -> KafkaSettings:
         """Make a SCRAM user, unless there is one, and say how it reaches the broker (needs `security`)."""
-        assert self.security is not None
-        return self.security.by_password(name, (f"{HOST}:{self.seat.ports.scram}",), self.settings)
+        return self._keys().by_password(name, (f"{HOST}:{self.seat.ports.scram}",), self.settings)
 
     def certificate(self, name: str) -> KafkaSettings:
         """Issue a client certificate, and say how its holder reaches the broker (needs `security`)."""
-        assert self.security is not None
-        return self.security.by_certificate(name, (f"{HOST}:{self.seat.ports.certificate}",))
+        return self._keys().by_certificate(name, (f"{HOST}:{self.seat.ports.certificate}",))
+
+    def _keys(self) -> Security:
+        if self.security is None:
+            message = f"the broker in {self.folder} knows neither users nor certificates."
+            raise BrokerError(message, remedy="Give it a security.")
+        return self.security
 
     def start(self) -> None:
         """Start it and wait until it serves.
@@ -251,7 +255,7 @@ class Broker:
         """Whether a request for the cluster's state is answered, and says that this node is in use (not fenced)."""
         if is_free(self.seat.ports.plain):
             return False
-        with suppress(KafkaError), make_admin(self.settings) as admin:
+        with suppress(KafkaError, LogUnavailableError), make_admin(self.settings) as admin:
             brokers = admin.describe_cluster()["brokers"]
             return any(each["broker_id"] == self.seat.node and not each["is_fenced"] for each in brokers)
         return False

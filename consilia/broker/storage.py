@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,12 +57,20 @@ def _format(data: Path, runtime: Runtime) -> None:
         (folder / "server.properties").write_text(render(server_properties(_any_node())))
         arguments = ("format", "-t", new_id(), "-c", "server.properties")
         command = runtime.command(folder, "kafka.tools.StorageTool", *arguments, jvm=Jvm(short_lived=True))
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
-        if done.returncode:
-            said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
-            message = f"Kafka cannot format a folder for its data: {said}."
+        said = _run(command, folder)
+        if not (folder / "data" / FEATURES).exists():
+            message = f"Kafka cannot format a folder for its data: {' / '.join(said.splitlines()[-3:])}."
             raise BrokerError(message, remedy="Check the space in the system's temporary folder, and try again.")
         shutil.copyfile(folder / "data" / FEATURES, data / FEATURES)
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    """What it said."""
+    try:
+        done = subprocess.run(command, cwd=folder, text=True, capture_output=True, timeout=FORMAT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"not done after {FORMAT_SECONDS} s"
+    return (done.stdout + done.stderr).strip()
 
 
 def _any_node() -> Node:

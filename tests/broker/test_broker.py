@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from kafka_topics import create_topic, read_all, write
 from consilia.broker.ports import is_free
 from consilia.broker.process import Broker, Ports, Seat
 from consilia.broker.runtime import Jvm
+from consilia.broker.storage import prepare
 from consilia.errors import BrokerError
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,28 @@ def test_a_broker_started_by_hand_says_where_it_is_and_ends_with_its_command(kaf
     assert process.wait(30) == (-ending if ending is signal.SIGKILL else 0)
     assert ends_within(pid, 20)
     assert is_free(port)
+
+
+def test_the_first_broker_of_a_machine_makes_the_template_and_the_next_one_copies_it(kafka_runtime, tmp_path):
+    fresh = replace(kafka_runtime, template=tmp_path / "cache" / "template")
+    prepare(tmp_path / "first", 1, "cluster", fresh)
+    made = (fresh.template / "bootstrap.checkpoint").read_bytes()
+    assert (tmp_path / "first" / "bootstrap.checkpoint").read_bytes() == made
+    (fresh.template / "bootstrap.checkpoint").write_bytes(made + b"?")
+    prepare(tmp_path / "second", 1, "cluster", fresh)
+    assert (tmp_path / "second" / "bootstrap.checkpoint").read_bytes() == made + b"?"
+
+
+@pytest.mark.parametrize("java", ["/bin/false", "/bin/true"])
+def test_a_template_that_cannot_be_made_is_said_so(kafka_runtime, tmp_path, java):
+    broken = replace(kafka_runtime, java=Path(java), template=tmp_path / "template")
+    with pytest.raises(BrokerError, match="cannot format"):
+        prepare(tmp_path / "data", 1, "cluster", broken)
+    assert not (tmp_path / "data" / "meta.properties").exists()
+
+
+def test_a_broker_without_security_says_that_it_has_no_users(kafka_runtime, tmp_path):
+    broker = Broker(tmp_path, kafka_runtime)
+    for way in (broker.user, broker.certificate):
+        with pytest.raises(BrokerError, match="neither users nor certificates"):
+            way("hospital-a")
