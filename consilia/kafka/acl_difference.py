@@ -80,6 +80,6 @@ def _reaches(binding: Binding, things: Iterable[tuple[Kind, str]]) -> bool:
 
 
 def _things(job: str, wanted: Iterable[AclRule]) -> set[tuple[Kind, str]]:
-    """All topics, groups and transactional ids of the job."""
-    resources = {rule.resource for rule in wanted}
+    """All topics, groups and transactional ids that are the job's alone."""
+    resources = {rule.resource for rule in wanted if rule.resource.name != topics.RETIRED}
     return {(each.kind, each.name + (job if each.pattern is Pattern.PREFIXED else "")) for each in resources}

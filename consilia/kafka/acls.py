@@ -183,7 +183,7 @@ _FETCH: _Reasons = {Operation.READ: "Fetches the global model."}
 _OWN: _Reasons = {
     Operation.CREATE: "Makes the topic when the job begins.",
     Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",
-    Operation.DELETE: "Deletes the topic when the job's time to live is over.",
+    Operation.DELETE: "Deletes the topic when the job is retired.",
 }
 _ROUNDS: _Reasons = {
     **_OWN,
@@ -204,7 +204,13 @@ _RECEIVE: _Reasons = {
     Operation.CREATE: "Makes the topic when the job begins.",
     Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",
     Operation.READ: "Receives the hospital's messages and updates.",
-    Operation.DELETE: "Lets go of payloads that are dealt with, and of the topic in the end.",
+    Operation.DELETE: "Lets go of payloads that are dealt with, and of the topic when the job is retired.",
+}
+_RETIRE: _Reasons = {
+    Operation.CREATE: "Makes the topic when the first job is retired.",
+    Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",
+    Operation.READ: "Looks whether the job is recorded already.",
+    Operation.WRITE: "Records what was there before the job's topics are deleted.",
 }
 _COMMIT: _Reasons = {Operation.READ: "Commits how far it has read, in the transaction with the result."}
 _ONE_AGGREGATOR: _Reasons = {Operation.WRITE: "Publishes a result whole or not at all; the newest process takes over."}
@@ -217,6 +223,7 @@ def _aggregator(job: str, parties: Parties) -> Iterator[AclRule]:
         (_topic(topics.model(job)), _MODEL),
         (_topic(topics.state(job)), _STATE),
         *((_topic(topics.up(hospital, job)), _RECEIVE) for hospital in parties.hospitals),
+        (_topic(topics.RETIRED), _RETIRE),
         (Resource(kind=Kind.GROUP, name=name), _COMMIT),
         (Resource(kind=Kind.TRANSACTIONAL_ID, name=name), _ONE_AGGREGATOR),
     ):
