@@ -262,8 +262,8 @@ class KafkaLog:
         self._own_offsets.update(transaction.offsets)
         for topic, before in transaction.trims.items():
             self._spool.drop(topic, before)
-        before = {topic: self._before_end(topic, offset) for topic, offset in transaction.trims.items()}
-        self._cluster.trim({topic: offset for topic, offset in before.items() if offset})
+        starts = {topic: self._before_end(topic, offset) for topic, offset in transaction.trims.items()}
+        self._cluster.trim({topic: start for topic, start in starts.items() if start})
 
     def _before_end(self, topic: str, offset: int) -> int:
         """Never beyond the last committed record: behind it an open transaction may have written already."""
