@@ -276,11 +276,24 @@ def from_aggregator(record: Record, *, key: PublicKey, job: str) -> FromAggregat
     return _decode(record, _FROM_AGGREGATOR, "the aggregator", key, job)
 
 
+def claimed(record: Record, *, job: str) -> FromAggregator:
+    """The message in `record` off the rounds topic, whoever signed it: for who has no roster, and trusts the log alone.
+
+    Raises:
+        RefusedMessage: malformed, or another job's.
+    """
+    return _parse(record, _FROM_AGGREGATOR, "the aggregator", job)
+
+
 def _decode(record: Record, adapter: TypeAdapter[_T], sender: str, key: PublicKey, job: str) -> _T:
     """Signature first: nothing unsigned is parsed."""
-    where = f"offset {record.offset} of {record.topic}"
     if not key.signed(record.value, _signature(record.headers)):
-        raise RefusedMessage(Refusal.FORGED, f"{where} is not signed by {sender}")
+        raise RefusedMessage(Refusal.FORGED, f"{_where(record)} is not signed by {sender}")
+    return _parse(record, adapter, sender, job)
+
+
+def _parse(record: Record, adapter: TypeAdapter[_T], sender: str, job: str) -> _T:
+    where = _where(record)
     try:
         message = adapter.validate_json(bytes(record.value), strict=True)
     except ValidationError as error:
@@ -290,6 +303,10 @@ def _decode(record: Record, adapter: TypeAdapter[_T], sender: str, key: PublicKe
     if message.job != job:
         raise RefusedMessage(Refusal.WRONG_JOB, f"{where} from {sender} is for the job {message.job}, not {job}")
     return message
+
+
+def _where(record: Record) -> str:
+    return f"offset {record.offset} of {record.topic}"
 
 
 def _signature(headers: Mapping[str, str]) -> str:

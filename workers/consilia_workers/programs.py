@@ -1,4 +1,4 @@
-"""The processes of a job: `python -m consilia_workers aggregator|trainer|initial-model SETTINGS.json`.
+"""The processes of a job: `python -m consilia_workers aggregator|trainer|initial-model|retire SETTINGS.json`.
 
 Exit codes: 0 the job succeeded, 1 it failed or this party had to leave, 75 try again later (EX_TEMPFAIL).
 """
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from consilia.errors import ConsiliaError, TaskError, TemporaryError
@@ -19,6 +20,7 @@ from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
 from consilia_workers.learner import make_learner
 from consilia_workers.outbox import Outbox
+from consilia_workers.retirement import retire as retire_job
 from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
 from consilia_workers.source import DataSource
 from consilia_workers.trainer import Trainer
@@ -92,6 +94,15 @@ def trainer(path: Path) -> int:
     return 0 if run_trainer(taking_part).outcome == "Succeeded" else EXIT_FAILED
 
 
+def retire(path: Path) -> int:
+    """Delete the topics of a finished job, and leave a record of them; the settings are the aggregator's."""
+    settings = AggregatorSettings.load(path)
+    start_logging(settings, "retire")
+    with closing(open_log(settings.log)) as log:
+        retire_job(log, settings.read_job().log_name, settings.read_roster().aggregator)
+    return 0
+
+
 def limit_threads(count: int) -> None:
     """Bound the threads of the arithmetic, whether PyTorch is loaded already (in a fork) or will be."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
@@ -106,7 +117,7 @@ def start_logging(settings: Settings, party: str) -> None:
     logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr, force=True)
 
 
-PROGRAMS = {"aggregator": aggregator, "initial-model": initial_model, "trainer": trainer}
+PROGRAMS = {"aggregator": aggregator, "initial-model": initial_model, "trainer": trainer, "retire": retire}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from consilia.kafka.acls import AclRule, rules, user_names
 from consilia.kafka.rights import Checked, Right, expected
 from consilia.kafka.settings import KafkaSettings
 from consilia_workers.cli.kafka_job import AsJson, Job, Principals, RosterFile, job_and_parties
+from consilia_workers.cli.kafka_retire import retire
 from consilia_workers.cli.kafka_words import print_checked, print_difference, print_rules
 
 EXIT_WRONG = 1
@@ -180,6 +181,6 @@ def _as_data(checked: Checked) -> dict[str, object]:
 def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Keep a job's parties apart on a Kafka cluster.", no_args_is_help=True)
-    for command in (acls, users, check):
+    for command in (acls, users, check, retire):
         group.command()(command)
     app.add_typer(group, name="kafka")

@@ -40,7 +40,7 @@ def job_and_parties(file: Path, roster: Path | None, principals: Sequence[str]) 
         LogError: a principal is not valid, or has two holders.
     """
     job = load(file).job
-    names = _read_roster(roster).hospitals if roster else job.spec.hospitals.names
+    names = read_roster(roster).hospitals if roster else job.spec.hospitals.names
     if not names:
         message = f"{file} chooses its hospitals by a selector, so their names are not in it."
         raise RunError(message, remedy="Give the job's --roster.")
@@ -50,7 +50,13 @@ def job_and_parties(file: Path, roster: Path | None, principals: Sequence[str]) 
     return job.log_name, Parties(aggregator=aggregator, hospitals=hospitals, watchers=tuple(watchers))
 
 
-def _read_roster(path: Path) -> Roster:
+def read_roster(path: Path) -> Roster:
+    """The roster in a file.
+
+    Raises:
+        RunError: it is missing, or no JSON.
+        IdentityError: it holds no roster.
+    """
     try:
         return Roster.parse(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
