@@ -12,9 +12,10 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from consilia.errors import LogAccessError, LogError, LogUnavailableError
 from consilia.kafka.connection import RECORD_BYTES
-from consilia.kafka.errors import ACLS, plain_errors
+from consilia.kafka.errors import plain_errors
 from consilia.kafka.feed import partition
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.translation import ACLS
 
 _SEGMENT_BYTES = 64 << 20
 """What Kafka deletes and compacts by: of a topic's file only what lies before the newest segment is ever cleaned."""
@@ -148,7 +149,7 @@ class Cluster:
                 )
         except _AbsentError:
             # Kafka says so, too, of a topic that this party may not know of.
-            self.has(topic)
+            self.has(topic, "read")
             return None
         return int(found[partition(topic)].offset)
 

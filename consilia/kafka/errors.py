@@ -1,213 +1,20 @@
-"""From kafka-python's exceptions to ours: what failed, on which broker and topic, for whom, and the way out."""
+"""Around every use of kafka-python: what it raises becomes an error of ours, with the cause that it does not tell."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from kafka import errors as kafka_errors
 from kafka.errors import KafkaError
 
-from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError, LogUnavailableError
+from consilia.errors import ConsiliaError
 from consilia.kafka.diagnosis import diagnose
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.topic_diagnosis import diagnose_topics
+from consilia.kafka.translation import AT_THE_DOOR, Failure, translate
 
-ACLS = "`consilia kafka acls` prints, and applies, what every party needs."
 _DIAGNOSIS_SECONDS = 2.0
-_OPERATIONS = {
-    "write": "Write",
-    "read": "Read",
-    "follow": "Read",
-    "create": "Create",
-    "delete": "Delete",
-    "trim": "Delete",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """What kafka-python raised, and while what was being done."""
-
-    error: KafkaError
-    settings: KafkaSettings
-    doing: str
-    """A verb, and what leads on to the topic's name: "write to", "read", "create", "list the topics"."""
-    topic: str | None = None
-    group: str | None = None
-    transactional_id: str | None = None
-
-    @property
-    def words(self) -> str:
-        """What kafka-python says."""
-        return str(self.error).rstrip(". ") or type(self.error).__name__
-
-    @property
-    def what(self) -> str:
-        """What was being done, and to which topic."""
-        return f"{self.doing} topic {self.topic}" if self.topic else self.doing
-
-    @property
-    def failed(self) -> str:
-        """The beginning of every message: what could not be done, and where."""
-        return f"cannot {self.what} on Kafka at {self.settings.where}"
-
-    @property
-    def operation(self) -> str:
-        """Kafka's name of the right that it takes, as far as the verb tells."""
-        return _OPERATIONS.get(self.doing.partition(" ")[0], "Describe")
-
-    @property
-    def producer(self) -> str:
-        """The producer in words."""
-        return (
-            f"transactional id {self.transactional_id}" if self.transactional_id else "the producer's transactional id"
-        )
-
-
-def translate(
-    error: KafkaError,
-    settings: KafkaSettings,
-    *,
-    doing: str,
-    topic: str | None = None,
-    group: str | None = None,
-    transactional_id: str | None = None,
-) -> ConsiliaError:
-    """Our error for one of kafka-python's; the names are for its message, and `doing` begins with a verb."""
-    return _explain(
-        Failure(
-            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
-        )
-    )
-
-
-@contextmanager
-def plain_errors(
-    settings: KafkaSettings,
-    *,
-    doing: str,
-    topic: str | None = None,
-    group: str | None = None,
-    transactional_id: str | None = None,
-) -> Iterator[None]:
-    """Turn what kafka-python raises in the block into our errors; see `translate` for the arguments.
-
-    Where kafka-python only says that it has waited, the brokers are visited to find out why.
-
-    Raises:
-        ConsiliaError: for any error of kafka-python's.
-    """
-    try:
-        yield
-    except KafkaError as error:
-        failure = Failure(
-            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
-        )
-        found = diagnose(settings, _DIAGNOSIS_SECONDS) if isinstance(error, _SILENT) else None
-        raise (_because(failure, found) if found else _explain(failure)) from error
-
-
-def _explain(failure: Failure) -> ConsiliaError:
-    for classes, explain in _EXPLANATIONS:
-        if isinstance(failure.error, classes):
-            return explain(failure)
-    return _other(failure)
-
-
-def _because(failure: Failure, found: ConsiliaError) -> ConsiliaError:
-    message = f"cannot {failure.what} as {failure.settings.principal}: {found.message}"
-    return type(found)(message, remedy=found.remedy)
-
-
-def _denied(failure: Failure, operation: str, resource: str) -> ConsiliaError:
-    message = f"{failure.failed}: {failure.settings.principal} may not {operation} {resource}."
-    return LogAccessError(message, remedy=f"Allow {operation} on {resource} to it: {ACLS}")
-
-
-def _topic_denied(failure: Failure) -> ConsiliaError:
-    named = failure.topic or ", ".join(sorted(str(each) for each in _names(failure.error)))
-    return _denied(failure, failure.operation, f"topic {named}" if named else "the topic")
-
-
-def _names(error: KafkaError) -> list[object]:
-    """The topics that kafka-python put into an error: as a set, or one by one."""
-    return [name for each in error.args for name in (each if isinstance(each, set | frozenset | list) else [each])]
-
-
-def _group_denied(failure: Failure) -> ConsiliaError:
-    return _denied(failure, "Read", f"group {failure.group}" if failure.group else "the consumer group")
-
-
-def _transactional_id_denied(failure: Failure) -> ConsiliaError:
-    return _denied(failure, "Write", failure.producer)
-
-
-def _cluster_denied(failure: Failure) -> ConsiliaError:
-    return _denied(failure, failure.operation, "the cluster")
-
-
-def _not_let_in(failure: Failure) -> ConsiliaError:
-    settings = failure.settings
-    message = f"{failure.failed}: the broker does not let {settings.principal} in ({failure.words})."
-    return LogAccessError(message, remedy=f"Correct the password in {settings.password}, or username in the settings.")
-
-
-def _fenced(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: a newer process has taken over {failure.producer}, or the transaction took too long."
-    return FencedError(message, remedy="Let the newer process do the work; raise transactionSeconds if there is none.")
-
-
-def _too_large(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: the record is larger than the topic takes."
-    return LogError(message, remedy="Set the topic's max.message.bytes (the cluster's message.max.bytes) to 2097152.")
-
-
-def _absent(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: there is no such topic, or {failure.settings.principal} may not Describe it."
-    return LogError(message, remedy=f"Create the topic, or allow Describe on it: {ACLS}")
-
-
-def _too_few_replicas(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: fewer of its copies are in sync than its min.insync.replicas demands."
-    return LogUnavailableError(message, remedy="Bring the brokers back that are away, and try again.")
-
-
-def _bad_replication(failure: Failure) -> ConsiliaError:
-    copies = failure.settings.replication_factor
-    message = f"{failure.failed}: there are not enough brokers for {copies or 'that many'} copies of it."
-    return LogError(message, remedy="Set replicationFactor to at most the number of brokers.")
-
-
-def _bad_configuration(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: the cluster does not take the topic's settings ({failure.words})."
-    return LogError(message, remedy="Change replicationFactor or minInsyncReplicas, or the cluster's policy.")
-
-
-def _too_old(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed}: the broker is too old for it ({failure.words})."
-    return LogError(message, remedy="Use Kafka 3.0 or newer.")
-
-
-def _other(failure: Failure) -> ConsiliaError:
-    message = f"{failure.failed} as {failure.settings.principal}: {failure.words}."
-    if failure.error.retriable or isinstance(failure.error, _PASSING):
-        return LogUnavailableError(message, remedy="See that the brokers run and can be reached, and try again.")
-    return LogError(message, remedy="Look into the broker's log.")
-
-
-_PASSING = (
-    kafka_errors.BrokerNotAvailableError,
-    kafka_errors.UnknownBrokerIdError,
-    kafka_errors.TransactionAbortedError,
-)
-"""kafka-python calls these final; a broker that comes back, or a new transaction, cures them."""
-
-_AT_THE_DOOR = (
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
-)
 _SILENT = (
-    *_AT_THE_DOOR,
+    *AT_THE_DOOR,
     kafka_errors.KafkaTimeoutError,
     kafka_errors.KafkaConnectionError,
     kafka_errors.RequestTimedOutError,
@@ -220,26 +27,37 @@ _SILENT = (
 )
 """What kafka-python raises, among other things, when it cannot reach or enter a broker: it does not say why."""
 
-_Explain = Callable[[Failure], ConsiliaError]
-_EXPLANATIONS: tuple[tuple[tuple[type[KafkaError], ...], _Explain], ...] = (
-    ((kafka_errors.TopicAuthorizationFailedError,), _topic_denied),
-    ((kafka_errors.GroupAuthorizationFailedError,), _group_denied),
-    ((kafka_errors.TransactionalIdAuthorizationFailedError,), _transactional_id_denied),
-    ((kafka_errors.ClusterAuthorizationFailedError,), _cluster_denied),
-    (_AT_THE_DOOR, _not_let_in),
-    (
-        (
-            kafka_errors.ProducerFencedError,
-            kafka_errors.InvalidProducerEpochError,
-            kafka_errors.InvalidProducerIdMappingError,
-            kafka_errors.TransactionCoordinatorFencedError,
-        ),
-        _fenced,
-    ),
-    ((kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError), _too_large),
-    ((kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError), _absent),
-    ((kafka_errors.NotEnoughReplicasError, kafka_errors.NotEnoughReplicasAfterAppendError), _too_few_replicas),
-    ((kafka_errors.InvalidReplicationFactorError,), _bad_replication),
-    ((kafka_errors.InvalidConfigurationError, kafka_errors.PolicyViolationError), _bad_configuration),
-    ((kafka_errors.UnsupportedVersionError,), _too_old),
-)
+
+@contextmanager
+def plain_errors(
+    settings: KafkaSettings,
+    *,
+    doing: str,
+    topic: str | None = None,
+    group: str | None = None,
+    transactional_id: str | None = None,
+) -> Iterator[None]:
+    """Turn what kafka-python raises in the block into our errors; the names are for the message, see `Failure`.
+
+    Where kafka-python only says that it has waited, the brokers are visited to find out why.
+
+    Raises:
+        ConsiliaError: for any error of kafka-python's.
+    """
+    try:
+        yield
+    except KafkaError as error:
+        failure = Failure(
+            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
+        )
+        raise _cause(failure) from error
+
+
+def _cause(failure: Failure) -> ConsiliaError:
+    if not isinstance(failure.error, _SILENT):
+        return translate(failure)
+    if found := diagnose(failure.settings, _DIAGNOSIS_SECONDS):
+        message = f"cannot {failure.what} as {failure.settings.principal}: {found.message}"
+        return type(found)(message, remedy=found.remedy)
+    topics = [failure.topic] if failure.topic else []
+    return diagnose_topics(failure.settings, failure.doing, topics) or translate(failure)

@@ -4,9 +4,10 @@ import re
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ class _Sent:
 class KafkaTransaction:
     """What is written goes out at once, and counts once it is committed; see `consilia.log.interface.Transaction`."""
 
-    def __init__(self, producer: KafkaProducer, parts: Parts) -> None:
-        """`producer` has no transaction open."""
-        self._producer, self._parts = producer, parts
+    def __init__(self, producer: KafkaProducer, parts: Parts, located: set[str]) -> None:
+        """`producer` has no transaction open; `located` are the topics of which it knows where they are."""
+        self._producer, self._parts, self._located = producer, parts, located
         self.sent: dict[str, list[_Sent]] = {}
         self._in_flight: deque[_Sent] = deque()
         self._in_flight_bytes = 0
@@ -97,6 +98,7 @@ class KafkaTransaction:
         now = int(time.time() * 1000)
         with plain_errors(self._parts.settings, doing="write to", topic=topic):
             self._parts.ensure(topic)
+            self._locate(topic)
             self._begin()
             future = self._producer.send(topic, value, name, pairs, PARTITION, now)
             kept = (
@@ -125,8 +127,8 @@ class KafkaTransaction:
         self._usable(topic)
         self.trims[topic] = max(before, self.trims.get(topic, 0))
 
-    def offsets(self, topic: str) -> Sequence[int]:
-        """Where the records lie that were appended to the topic, in order; known once the transaction is committed."""
+    def appended(self, topic: str) -> Sequence[int]:
+        """Where the records lie that were appended to the topic."""
         return [each.future.value.offset for each in self.sent.get(topic, [])]
 
     def flush_offsets(self) -> None:
@@ -137,6 +139,18 @@ class KafkaTransaction:
                 self._parts.ensure(topic)
             offsets = {partition(topic): OffsetAndMetadata(offset, "", -1) for topic, offset in stands.items()}
             self._producer.send_offsets_to_transaction(offsets, group)
+
+    def require_sent(self) -> None:
+        """See that every record is on its topic, as far as is known.
+
+        Raises:
+            ConsiliaError: why the first that is not, is not.
+        """
+        for topic, records in self.sent.items():
+            with plain_errors(self._parts.settings, doing="write to", topic=topic):
+                for each in records:
+                    if each.future.exception is not None:
+                        raise each.future.exception
 
     def settle(self) -> Committed:
         """The transaction is committed: what it kept can be found by its offset from now on."""
@@ -159,6 +173,13 @@ class KafkaTransaction:
                 if each.kept:
                     self._parts.spool.release(each.kept)
 
+    def _locate(self, topic: str) -> None:
+        """Let the producer find out where the topic is; in the middle of `send` it would be silent about it."""
+        if topic not in self._located:
+            find = partial(self._producer.partitions_for, topic)
+            self._parts.outage.bounded(find, f"write to {topic}", [topic])
+            self._located.add(topic)
+
     def _begin(self) -> None:
         if not self.begun:
             self._producer.begin_transaction()
@@ -174,7 +195,7 @@ class KafkaTransaction:
         ):
             first = self._in_flight.popleft()
             self._in_flight_bytes -= first.size
-            first.future.get(self._parts.settings.delivery_seconds)
+            self._parts.outage.awaited(first.future, f"write to {topic}", self.sent)
 
     def _usable(self, topic: str) -> None:
         if self.ended:
@@ -220,6 +241,7 @@ class KafkaLogProducer:
         self._parts, self._name = parts, name
         self._producer = make_producer(parts.settings, name)
         self._open: KafkaTransaction | None = None
+        self._located: set[str] = set()
         self._closed = False
         self._lost: ConsiliaError | None = None
         """Why it can write no more: opening it again here might push a newer one of its name aside."""
@@ -259,19 +281,23 @@ class KafkaLogProducer:
             raise self._lost
         if self._open is not None:
             raise LogError("This producer has a transaction open.", remedy="End it first, or open another producer.")
-        self._open = KafkaTransaction(self._producer, self._parts)
+        self._open = KafkaTransaction(self._producer, self._parts, self._located)
         return self._open
 
     def _commit(self, transaction: KafkaTransaction) -> None:
         self._usable()
         if transaction.begun or transaction.group_offsets:
-            self._bounded(lambda: self._finish(transaction), "commit")
+            self._bounded(lambda: self._finish(transaction), "commit", transaction.sent)
 
     def _finish(self, transaction: KafkaTransaction) -> None:
         try:
             transaction.flush_offsets()
+            # Not left to the commit: where a topic is denied meanwhile, kafka-python would wait in it for ever.
+            self._producer.flush()
+            transaction.require_sent()
             self._producer.commit_transaction()
         except KafkaError as error:
+            transaction.require_sent()
             raise _cause(error) from error
 
     def _roll_back(self, transaction: KafkaTransaction, error: BaseException) -> None:
@@ -284,10 +310,10 @@ class KafkaLogProducer:
             except ConsiliaError as lost:
                 self._lost = lost
 
-    def _bounded(self, call: Callable[[], None], doing: str) -> None:
+    def _bounded(self, call: Callable[[], None], doing: str, topics: Iterable[str] = ()) -> None:
         try:
             with plain_errors(self._parts.settings, doing=doing, transactional_id=self._name):
-                self._parts.outage.bounded(call, f"{doing} as {self._name}")
+                self._parts.outage.bounded(call, f"{doing} as {self._name}", topics)
         except FencedError as error:
             message = f"A newer process writes as '{self._name}', or this one's transaction was left open too long."
             raise FencedError(message, remedy="Let the newer one go on; this one must stop.") from error

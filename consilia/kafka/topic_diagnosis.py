@@ -9,8 +9,8 @@ from kafka.errors import KafkaError, NoError, for_code
 
 from consilia.errors import ConsiliaError, LogUnavailableError
 from consilia.kafka.connection import make_admin
-from consilia.kafka.errors import plain_errors, translate
 from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.translation import Failure, translate
 
 _MIN_ISR = "min.insync.replicas"
 
@@ -18,24 +18,24 @@ _MIN_ISR = "min.insync.replicas"
 def diagnose_topics(settings: KafkaSettings, doing: str, topics: Iterable[str]) -> ConsiliaError | None:
     """What keeps this party from `doing` it with the first of the topics that is in trouble; None if none is.
 
-    `doing` begins with a verb, as for `translate`. The cluster must answer, see `diagnose`.
+    `doing` begins with a verb, as in `Failure`. The cluster must answer, see `diagnose`.
     """
     wanted = list(topics)
     if not wanted:
         return None
     try:
-        with plain_errors(settings, doing=doing), make_admin(settings) as admin:
+        with make_admin(settings) as admin:
             found = admin.describe_topics(wanted)
             wrong = (_trouble(settings, doing, each) or _too_few(settings, doing, each, admin) for each in found)
             return next((error for error in wrong if error), None)
-    except ConsiliaError as error:
-        return error
+    except KafkaError as error:
+        return translate(Failure(error=error, settings=settings, doing=doing))
 
 
 def _trouble(settings: KafkaSettings, doing: str, topic: Mapping[str, Any]) -> ConsiliaError | None:
     error = for_code(topic["error_code"])
     if error is not NoError:
-        return translate(error(), settings, doing=doing, topic=topic["name"])
+        return translate(Failure(error=error(), settings=settings, doing=doing, topic=topic["name"]))
     for partition in topic["partitions"]:
         if partition["leader_id"] < 0:
             holders = ", ".join(map(str, partition["replica_nodes"]))
