@@ -180,29 +180,30 @@ _SEND: _Reasons = {Operation.WRITE: "Sends its messages and updates, which it ca
 _ONE_TRAINER: _Reasons = {Operation.WRITE: "Sends an update whole or not at all; the newest process takes over."}
 _HEAR: _Reasons = {Operation.READ: "Hears which round is open, and how it ended."}
 _FETCH: _Reasons = {Operation.READ: "Fetches the global model."}
-_OWN: _Reasons = {
+_MADE: _Reasons = {
     Operation.CREATE: "Makes the topic when the job begins.",
     Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",
-    Operation.DELETE: "Deletes the topic when the job is retired.",
 }
 _ROUNDS: _Reasons = {
-    **_OWN,
+    **_MADE,
     Operation.READ: "Reads after a restart how far the job is.",
     Operation.WRITE: "Opens and closes rounds.",
+    Operation.DELETE: "Deletes the topic when the job is retired.",
 }
 _MODEL: _Reasons = {
-    **_OWN,
+    **_MADE,
     Operation.READ: "Combines the updates with the last model.",
     Operation.WRITE: "Publishes the global model.",
+    Operation.DELETE: "Lets go of older models, and of the topic when the job is retired.",
 }
 _STATE: _Reasons = {
-    **_OWN,
+    **_MADE,
     Operation.READ: "Goes on with the server optimizer's state.",
     Operation.WRITE: "Keeps the server optimizer's state.",
+    Operation.DELETE: "Lets go of older states, and of the topic when the job is retired.",
 }
 _RECEIVE: _Reasons = {
-    Operation.CREATE: "Makes the topic when the job begins.",
-    Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",
+    **_MADE,
     Operation.READ: "Receives the hospital's messages and updates.",
     Operation.DELETE: "Lets go of payloads that are dealt with, and of the topic when the job is retired.",
 }
