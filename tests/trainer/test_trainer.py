@@ -150,6 +150,39 @@ def test_who_was_dropped_says_that_it_is_back_so_that_the_next_round_waits(rehea
     assert [message.type for message in said(r)] == ["Joined", "Update"]
 
 
+def test_what_was_trained_while_the_log_was_away_is_recorded_as_stale(rehearsal, monkeypatch):
+    r = rehearsal("a", "b", rounds={"count": 3, "deadlineSeconds": 1})
+    opened = begin(r)
+    cut_off = r.start()
+    monkeypatch.setattr(cut_off.uplink, "send", die)
+    with pytest.raises(LogUnavailableError):
+        cut_off.take_part(opened)
+    r.world.clinics["b"].send(opened)
+    assert close(r, opened).cohort[0].hospital == "b"
+    second = r.world.aggregator.open_round()
+    back = r.start()
+    back.take_part(next_of(back))
+    r.world.clinics["b"].send(second)
+    closed = close(r, second)
+    assert [(each.hospital, each.reason) for each in closed.refused] == [("a", "Stale")]
+    assert [each.hospital for each in closed.cohort] == ["a", "b"]
+
+
+def test_an_update_that_counted_is_not_called_stale_by_who_died_before_noting_that_it_was_sent(rehearsal, monkeypatch):
+    r = rehearsal("a")
+    opened = begin(r)
+    trainer = r.start()
+    monkeypatch.setattr(Outbox, "mark_sent", die)
+    with pytest.raises(LogUnavailableError):
+        trainer.take_part(opened)
+    monkeypatch.undo()
+    close(r, opened)
+    second = r.world.aggregator.open_round()
+    back = r.start()
+    back.take_part(next_of(back))
+    assert close(r, second).refused == []
+
+
 def test_what_is_over_is_skipped(rehearsal):
     r = rehearsal("a", "b", rounds={"count": 3, "deadlineSeconds": 1})
     opened = begin(r)

@@ -68,6 +68,11 @@ class Outbox:
         agreed = (opened.model.sha256, opened.config_digest, opened.roster_digest)
         return sealed if (update.base_digest, update.config_digest, update.roster_digest) == agreed else None
 
+    def unsent(self, round_number: int) -> Update | None:
+        """The update made for a round that the log is not known to have."""
+        sealed = self._sealed(round_number)
+        return None if sealed is None or sealed.sent else sealed.update
+
     def _sealed(self, round_number: int) -> Sealed | None:
         """What lies here for a round. What is damaged counts as never made: its bytes would only be refused."""
         header, payload = self._header(round_number), self._payload(round_number)

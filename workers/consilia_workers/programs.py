@@ -19,6 +19,7 @@ from consilia.wire.payload import write
 from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
 from consilia_workers.learner import make_learner
+from consilia_workers.memory import reuse_freed_memory
 from consilia_workers.outbox import Outbox
 from consilia_workers.retirement import retire as retire_job
 from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
@@ -37,6 +38,7 @@ def aggregator(path: Path) -> int:
     """Run the aggregator of the job that the settings name."""
     settings = AggregatorSettings.load(path)
     start_logging(settings, "aggregator")
+    reuse_freed_memory()
     job, log = settings.read_job(), open_log(settings.log)
     identity, roster = Identity.load("the aggregator", settings.key), settings.read_roster()
     roster.require(identity, aggregator=True)
@@ -79,6 +81,7 @@ def trainer(path: Path) -> int:
     """Run one hospital's trainer of the job that the settings name."""
     settings = TrainerSettings.load(path)
     start_logging(settings, settings.hospital)
+    reuse_freed_memory()
     job, log = settings.read_job(), open_log(settings.log)
     identity, roster = Identity.load(settings.hospital, settings.key), settings.read_roster()
     roster.require(identity)

@@ -115,7 +115,15 @@ class Trainer:
         for refused in closed.refused:
             if refused.hospital == self.uplink.hospital:
                 logger.warning("our message in round %d was refused: %s", closed.round, refused.message)
+        self._own_up(closed)
         self._outbox.forget(closed.round)
+
+    def _own_up(self, closed: RoundClosed) -> None:
+        """An update that was made while the log was away is of no use any more: its header says so, and is recorded."""
+        late = self._outbox.unsent(closed.round)
+        if late and self.uplink.hospital not in [counted.hospital for counted in closed.cohort]:
+            logger.warning("round %d was closed before our update could be sent; it counts as stale", closed.round)
+            self.uplink.say(late)
 
     def take_part(self, opened: RoundOpened) -> None:
         """Check the offer, train unless the update lies in the outbox already, send unless it was sent."""

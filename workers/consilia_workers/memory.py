@@ -1,0 +1,27 @@
+"""How a process keeps its memory. Payloads pass through buffers of a mebibyte, made and dropped by the hundred."""
+
+import ctypes
+import sys
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+"""glibc's names for `mallopt`, from malloc.h."""
+_LARGEST_REUSED = 32 << 20
+"""Buffers up to this size come from the heap, in bytes: glibc takes no more."""
+_KEPT_FREE = 64 << 20
+_GROWTH = 4 << 20
+
+
+def reuse_freed_memory() -> None:
+    """Let freed buffers be used again, instead of given back to the system at once and asked for anew.
+
+    By default glibc maps every buffer of 128 KiB or more on its own. The page faults were more than half of what it
+    costs to read a model from Kafka (docs/decisions/0008-kafka-through-kafka-python.md). Up to 64 MiB stay with the
+    process that it could do without. Elsewhere than on glibc this does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST_REUSED)
+        mallopt(_TRIM_THRESHOLD, _KEPT_FREE)
+        mallopt(_TOP_PAD, _GROWTH)
