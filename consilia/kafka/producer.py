@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, for_code
+from kafka.errors import KafkaError, KafkaTimeoutError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from consilia.errors import ConsiliaError, FencedError, LogError, LogUnavailableError
@@ -319,7 +319,11 @@ class KafkaLogProducer:
             raise FencedError(message, remedy="Let the newer one go on; this one must stop.") from error
 
     def _abandon(self) -> None:
-        self._producer.close(timeout=0)
+        try:
+            self._producer.close(timeout=0)
+        except KafkaTimeoutError:
+            # Its first step is to wait for what is on its way, and without time for that it takes no other.
+            self._producer._sender.force_close()  # noqa: SLF001 (there is no public way)
 
     def _usable(self) -> None:
         if self._closed:
