@@ -42,7 +42,8 @@ A, AB, A_B = f"a{UNIQUE}", f"a{UNIQUE}b", f"a{UNIQUE}-b"
 """Three hospitals whose names begin alike; A logs in with a password, A_B with a certificate."""
 AGGREGATOR, WATCHER, STRANGER = f"aggregator-{UNIQUE}", f"watcher-{UNIQUE}", f"stranger-{UNIQUE}"
 GROUP = topics.aggregator(JOB)
-OTHER_JOB = f"other-{UNIQUE}"
+OTHER_JOB = f"{JOB}0"
+"""Of the same parties, and its name begins alike."""
 
 
 def up(hospital):
@@ -50,7 +51,8 @@ def up(hospital):
 
 
 ALL_TOPICS = (topics.rounds(JOB), topics.model(JOB), topics.state(JOB), up(A), up(AB), up(A_B))
-OTHER_TOPICS = (topics.rounds(OTHER_JOB), topics.up(A, OTHER_JOB), f"unrelated-{UNIQUE}")
+UNRELATED = f"unrelated-{UNIQUE}"
+OTHER_TOPICS = (topics.rounds(OTHER_JOB), topics.model(OTHER_JOB), topics.up(A, OTHER_JOB), UNRELATED)
 
 
 class Hand:
@@ -183,7 +185,8 @@ HOSPITALS = [
     attempt(A, "reads another's uploads", lambda hand: hand.read(up(AB)), TOPIC_DENIED),
     attempt(A, "reads the aggregator's state", lambda hand: hand.read(T.state(JOB)), TOPIC_DENIED),
     attempt(A, "reads the rounds of another job", lambda hand: hand.read(T.rounds(OTHER_JOB)), TOPIC_DENIED),
-    attempt(A, "reads what is not ours", lambda hand: hand.read(OTHER_TOPICS[2]), TOPIC_DENIED),
+    attempt(A, "reads the model of another job", lambda hand: hand.read(T.model(OTHER_JOB)), TOPIC_DENIED),
+    attempt(A, "reads what is not ours", lambda hand: hand.read(UNRELATED), TOPIC_DENIED),
     attempt(A, "writes where ab does", lambda hand: hand.write(up(AB)), TOPIC_DENIED),
     attempt(A, "writes where a-b does", lambda hand: hand.write(up(A_B)), TOPIC_DENIED),
     attempt(AB, "writes where a does", lambda hand: hand.write(up(A)), TOPIC_DENIED),
@@ -242,6 +245,16 @@ OTHERS = [
     attempt(AGGREGATOR, "changes a topic", lambda hand: hand.alter(T.rounds(JOB)), TOPIC_DENIED),
     attempt(AGGREGATOR, "grants itself everything", lambda hand: hand.grant_itself(AGGREGATOR), CLUSTER_DENIED),
     attempt(WATCHER, "reads the rounds", lambda hand: hand.read(T.rounds(JOB))),
+    attempt(
+        AGGREGATOR, "takes over from another job's",
+        lambda hand: hand.write(T.rounds(JOB), as_producer=T.aggregator(OTHER_JOB)),
+        PRODUCER_DENIED,
+    ),
+    attempt(
+        AGGREGATOR, "commits as another job's", lambda hand: hand.consume(T.rounds(JOB), T.aggregator(OTHER_JOB)),
+        GROUP_DENIED,
+    ),
+    attempt(WATCHER, "reads the rounds of another job", lambda hand: hand.read(T.rounds(OTHER_JOB)), TOPIC_DENIED),
     attempt(WATCHER, "reads the model", lambda hand: hand.read(T.model(JOB)), TOPIC_DENIED),
     attempt(WATCHER, "reads a hospital's uploads", lambda hand: hand.read(up(A)), TOPIC_DENIED),
     attempt(WATCHER, "writes the rounds", lambda hand: hand.write(T.rounds(JOB)), TOPIC_DENIED),
