@@ -17,7 +17,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: Path = Field(description="The FederatedJob as JSON.")
-    log: str = Field(description="Where the log is: sqlite:///path/of/a/folder.")
+    log: str = Field(description="Where the log is: sqlite:///path/of/a/folder, or kafka:///path/of/settings.json.")
     roster: Path = Field(description="The names and public keys of the job's parties, as JSON.")
     key: Path = Field(description="This party's own Ed25519 private key, in PEM form, readable by its owner only.")
     log_level: str = Field(
