@@ -56,16 +56,23 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
-def showing(certificate: Path, key: Path) -> Callable[[socket.socket], None]:
-    """Agrees on TLS with this certificate, and hangs up."""
+def hanging_up(connection: socket.socket) -> None:
+    """Hears the first words, and goes."""
+    connection.recv(1 << 16)
+
+
+def showing(
+    certificate: Path, key: Path, serve: Callable[[socket.socket], None] = hanging_up
+) -> Callable[[socket.socket], None]:
+    """Agrees on TLS with this certificate, and goes on with `serve`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
-    def serve(connection: socket.socket) -> None:
+    def secure(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
-            secured.recv(1 << 16)
+            serve(secured)
 
-    return serve
+    return secure
 
 
 def issued_for(authority: Credentials, begins: timedelta, ends: timedelta) -> Credentials:

@@ -1,0 +1,81 @@
+"""From kafka-python's exceptions to ours: pure."""
+
+import pytest
+from kafka import errors as theirs
+
+from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError, LogUnavailableError
+from consilia.kafka.settings import KafkaSettings
+from consilia.kafka.translation import Failure, translate
+
+SETTINGS = KafkaSettings(bootstrap_servers=("kafka.hub:9093",), tls=True, username="hospital-a", password="/p/word")
+ALL = sorted(
+    {each for each in vars(theirs).values() if isinstance(each, type) and issubclass(each, theirs.KafkaError)},
+    key=lambda each: each.__name__,
+)
+
+
+def failure(error, **fields):
+    return Failure(**{"error": error, "settings": SETTINGS, "doing": "write to", "topic": "t", **fields})
+
+
+@pytest.mark.parametrize("doing", ["write to", "read", "create", "delete", "look up", "commit"])
+def test_every_error_of_theirs_becomes_one_that_says_where_what_and_what_to_do(doing):
+    for kind in ALL:
+        error = translate(failure(kind({}) if kind is theirs.LogTruncationError else kind(), doing=doing))
+        assert isinstance(error, ConsiliaError)
+        assert f"cannot {doing} topic t" in error.message
+        assert "kafka.hub:9093" in error.message
+        assert error.remedy.endswith(".")
+        assert ".." not in error.message
+
+
+@pytest.mark.parametrize(
+    ("error", "fields", "kind", "words"),
+    [
+        (theirs.TopicAuthorizationFailedError(), {}, LogAccessError, "user hospital-a may not Write topic t."),
+        (theirs.TopicAuthorizationFailedError(), {"doing": "read"}, LogAccessError, "may not Read topic t."),
+        (theirs.TopicAuthorizationFailedError(), {"doing": "look up"}, LogAccessError, "may not Describe topic t."),
+        (
+            theirs.TopicAuthorizationFailedError({"b", "a"}),
+            {"topic": None},
+            LogAccessError,
+            "may not Write topic a, b.",
+        ),
+        (theirs.TopicAuthorizationFailedError("x"), {"topic": None}, LogAccessError, "may not Write topic x."),
+        (
+            theirs.TopicAuthorizationFailedError(
+                "in an error state: [Error 29] TopicAuthorizationFailedError: {'a', 'b'}"
+            ),
+            {"topic": None, "doing": "commit"},
+            LogAccessError,
+            "may not Read topic a, b.",
+        ),
+        (theirs.GroupAuthorizationFailedError(), {"group": "g"}, LogAccessError, "may not Read group g."),
+        (
+            theirs.TransactionalIdAuthorizationFailedError(),
+            {"transactional_id": "w"},
+            LogAccessError,
+            "may not Write transactional id w.",
+        ),
+        (theirs.ClusterAuthorizationFailedError(), {"doing": "create"}, LogAccessError, "may not Create the cluster."),
+        (theirs.SaslAuthenticationFailedError("no"), {}, LogAccessError, "does not let user hospital-a in"),
+        (theirs.ProducerFencedError(), {"transactional_id": "w"}, FencedError, "taken over transactional id w"),
+        (theirs.InvalidProducerEpochError(), {}, FencedError, "a newer process"),
+        (theirs.MessageSizeTooLargeError(), {}, LogError, "larger than the topic takes"),
+        (theirs.UnknownTopicOrPartitionError(), {}, LogError, "there is no such topic"),
+        (theirs.NotEnoughReplicasError(), {}, LogUnavailableError, "in sync"),
+        (theirs.InvalidReplicationFactorError(), {}, LogError, "not enough brokers"),
+        (theirs.PolicyViolationError("no"), {}, LogError, "does not take the topic's settings"),
+        (theirs.UnsupportedVersionError("no"), {}, LogError, "too old"),
+        (theirs.KafkaTimeoutError("slow"), {}, LogUnavailableError, "slow"),
+        (theirs.CorruptRecordError("torn"), {}, LogError, "torn"),
+    ],
+)
+def test_what_somebody_must_fix_is_told_from_what_may_pass(error, fields, kind, words):
+    found = translate(failure(error, **fields))
+    assert type(found) is kind
+    assert words in found.message
+
+
+def test_who_is_denied_something_is_told_how_to_see_what_everybody_needs():
+    assert "`consilia kafka acls`" in translate(failure(theirs.TopicAuthorizationFailedError())).remedy
