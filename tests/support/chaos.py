@@ -29,6 +29,7 @@ class Killer:
         self._random.shuffle(victims)
         self._victims, self._longest = victims, longest_pause
         self._next = monotonic() + self._pause()
+        self._struck: set[int] = set()
         self.kills: list[str] = []
 
     def _pause(self) -> float:
@@ -40,10 +41,14 @@ class Killer:
 
     def look(self, pids: dict[str, int]) -> None:
         """Strike if it is time. Who is just being started again is spared until it lives."""
-        if self.done or monotonic() < self._next or not pids.get(self._victims[-1]):
+        if self.done or monotonic() < self._next:
+            return
+        pid = pids.get(self._victims[-1])
+        if not pid or pid in self._struck:  # its end may not have been noticed yet: nobody is killed twice
             return
         with suppress(ProcessLookupError):
-            os.kill(pids[self._victims[-1]], signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            self._struck.add(pid)
             self.kills.append(self._victims.pop())
         self._next = monotonic() + self._pause()
 
