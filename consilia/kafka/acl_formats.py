@@ -54,23 +54,34 @@ def as_strimzi(rules: Iterable[AclRule], *, cluster: str) -> str:
     issues, `User:NAME` where it logs in with a password. `cluster` is the name of the `Kafka` resource.
 
     Raises:
-        LogError: a principal is not of one of these forms.
+        LogError: a principal is not of one of these forms, or two have the same name.
     """
-    users = [_user(principal, list(found), cluster) for principal, found in groupby(rules, lambda rule: rule.principal)]
-    return yaml.safe_dump_all(users, sort_keys=False, width=120)
+    users: dict[str, dict[str, object]] = {}
+    for principal, found in groupby(rules, lambda rule: rule.principal):
+        name, by_certificate = _strimzi_name(principal)
+        if name in users:
+            message = f"Strimzi has one user {name}, and two principals are called so."
+            raise LogError(message, remedy="Give each party a name of its own.")
+        users[name] = _user(name, list(found), cluster, by_certificate=by_certificate)
+    return yaml.safe_dump_all(users.values(), sort_keys=False, width=120)
 
 
-def _user(principal: str, rules: Sequence[AclRule], cluster: str) -> dict[str, object]:
+def _strimzi_name(principal: str) -> tuple[str, bool]:
+    """The name of the KafkaUser, and whether it logs in with a certificate."""
     found = _STRIMZI_NAME.fullmatch(principal)
     if not found:
         message = f"Strimzi gives no user the principal {principal!r}."
         raise LogError(message, remedy="Write User:CN=NAME or User:NAME, the name in lower case as Kubernetes has it.")
+    return found[2], bool(found[1])
+
+
+def _user(name: str, rules: Sequence[AclRule], cluster: str, *, by_certificate: bool) -> dict[str, object]:
     return {
         "apiVersion": "kafka.strimzi.io/v1",
         "kind": "KafkaUser",
-        "metadata": {"name": found[2], "labels": {"strimzi.io/cluster": cluster}},
+        "metadata": {"name": name, "labels": {"strimzi.io/cluster": cluster}},
         "spec": {
-            "authentication": {"type": "tls" if found[1] else "scram-sha-512"},
+            "authentication": {"type": "tls" if by_certificate else "scram-sha-512"},
             "authorization": {"type": "simple", "acls": [_acl(*group) for group in by_resource(rules)]},
         },
     }

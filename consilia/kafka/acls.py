@@ -136,10 +136,10 @@ class Parties:
         Raises:
             LogError: the job has no such party.
         """
-        found = {AGGREGATOR: self.aggregator, **self.hospitals}.get(name)
-        if found is None:
-            raise LogError(f"{name} has no part in the job.", remedy=f"Name one of: {', '.join(self.hospitals)}.")
-        return found
+        known = {AGGREGATOR: self.aggregator, **self.hospitals}
+        if name not in known:
+            raise LogError(f"{name} has no part in the job.", remedy=f"Name one of: {', '.join(known)}.")
+        return known[name]
 
 
 def _require_name(name: str) -> None:

@@ -176,6 +176,12 @@ def test_a_principal_that_strimzi_cannot_make_is_refused():
         as_strimzi(made, cluster="hub")
 
 
+def test_two_principals_that_would_be_one_strimzi_user_are_refused():
+    made = rules(JOB, Parties(aggregator="User:agg", hospitals={"a": "User:x", "b": "User:CN=x"}))
+    with pytest.raises(LogError, match="two principals are called so"):
+        as_strimzi(made, cluster="hub")
+
+
 def test_json_holds_every_rule_with_its_reason():
     data = json.loads(json.dumps(as_data(RULES)))
     assert len(data) == len(RULES)

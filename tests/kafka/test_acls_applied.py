@@ -19,6 +19,7 @@ from consilia.kafka.connection import client_options, make_admin
 from consilia.kafka.probe import Probe
 from consilia.kafka.questions import QUESTIONS
 from consilia.kafka.rights import CLUSTER, TRIED
+from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.users import Users
 from consilia.manifest.yaml_document import write_document
 from consilia.wire.identity import Identity, Roster
@@ -186,6 +187,7 @@ def test_a_cluster_that_keeps_no_rules_is_found_out(consilia, job, killable_brok
     ("arguments", "error", "words"),
     [
         (["--apply", "add"], RunError, "needs to know the cluster"),
+        (["--apply", "add", "--format", "strimzi"], RunError, "do not go together"),
         (["--principal", "nobody=User:x"], RunError, "names no party of the job"),
         (["--principal", "aggregator"], LogError, "'' is no principal"),
         (["--principal", "aggregator=User:x", "--principal", "aggregator=User:y"], RunError, "a second principal"),
@@ -197,6 +199,21 @@ def test_a_cluster_that_keeps_no_rules_is_found_out(consilia, job, killable_brok
 def test_what_cannot_be_meant_is_refused(consilia, job, arguments, error, words):
     with pytest.raises(error, match=words):
         consilia("acls", job, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("commands", "kafka-acls.sh --bootstrap-server kafka-1:9092,kafka-2:9092 --command-config admin.properties"),
+        ("strimzi", "strimzi.io/cluster: hub"),
+        ("json", '"why": "Fetches the global model."'),
+    ],
+)
+def test_rules_are_printed_for_whoever_applies_them(consilia, job, tmp_path, form, words):
+    KafkaSettings(bootstrap_servers=("kafka-1:9092", "kafka-2:9092")).save(tmp_path / "kafka.json")
+    said = consilia("acls", job, "--format", form, "--settings", tmp_path / "kafka.json", "--cluster", "hub")
+    assert said.exit_code == 0
+    assert words in said.output
 
 
 def test_a_job_that_selects_its_hospitals_needs_its_roster(consilia, tmp_path, job, names):
@@ -301,6 +318,12 @@ def test_a_check_without_a_job_tries_the_way_and_the_login(consilia, kafka_user,
     settings.model_copy(update={"password": tmp_path / "wrong"}).save(tmp_path / "a.json")
     with pytest.raises(LogAccessError, match="there is no such user, or the password is wrong"):
         consilia("check", "--settings", tmp_path / "a.json")
+
+
+def test_a_check_for_nobody_says_who_is_there(consilia, job, administrator, names):
+    with pytest.raises(LogError, match="nobody has no part in the job") as caught:
+        consilia("check", job, "--settings", administrator, "--as", "nobody")
+    assert caught.value.remedy == f"Name one of: aggregator, {', '.join(names)}."
 
 
 @pytest.mark.parametrize("more", [["--as", "a"], ["job"]])

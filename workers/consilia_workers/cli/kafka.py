@@ -66,6 +66,9 @@ def acls(
     if apply is None:
         servers = ",".join(KafkaSettings.load(settings).bootstrap_servers) if settings else BROKERS
         _print(wanted, form, cluster=cluster, servers=servers)
+    elif form not in {Format.TABLE, Format.JSON}:
+        remedy = f"Leave --apply out to print {form}, or print what is applied as json."
+        raise RunError(f"--apply and --format {form} do not go together.", remedy=remedy)
     elif settings is None:
         raise RunError("--apply needs to know the cluster.", remedy="Give an administrator's --settings.")
     else:
