@@ -22,6 +22,10 @@ _RECEIVE_BYTES = 256 << 10
 class WideSocket(socket.socket):
     """A plain connection."""
 
+    def __repr__(self) -> str:
+        """Short: the standard library words an exception with it, by system calls, whenever kafka-python waits."""
+        return "<WideSocket>"
+
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Whatever has arrived, even where that is more than `size`: the caller reads until nothing is left."""
         return super().recv(max(size, _RECEIVE_BYTES), flags)

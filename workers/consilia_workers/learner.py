@@ -40,7 +40,9 @@ class Learner(ABC):
 
     @abstractmethod
     def train(self, round_number: int, model: bytearray) -> Pieces:
-        """Train from the model file `model` (the learner may change or keep it) and give the trained model's file.
+        """Train from the model file `model` and give the trained model's file.
+
+        The learner may change `model`, which is overwritten by the next round's.
 
         The same round, model and data give the same bytes again: a repeated attempt is no second opinion.
 

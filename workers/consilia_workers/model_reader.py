@@ -20,9 +20,11 @@ class ModelReader:
         self._offset = 0
         self._last = (-1, 0)
         """The version read last, and where it began: the final model is trained from and evaluated, so read twice."""
+        self._model = bytearray()
+        """Used again for every model: making room for a large one anew costs as much as fetching it."""
 
     def read(self, payload: Payload, version: int) -> bytearray:
-        """The model file that `payload` describes.
+        """The model file that `payload` describes; the same buffer each time, so that the next call overwrites it.
 
         Raises:
             RecordGoneError: a newer model has already replaced it.
@@ -31,8 +33,9 @@ class ModelReader:
         if payload.size != self._layout.size:
             message = f"the model on {self._topic} has {payload.size} bytes, this hospital's task {self._layout.size}."
             raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
-        model, missing = bytearray(payload.size), payload.chunks
-        view = memoryview(model)
+        if len(self._model) != payload.size:
+            self._model = bytearray(payload.size)
+        view, missing = memoryview(self._model), payload.chunks
         start = self._last[1] if version == self._last[0] else self._offset
         for record in follow(self._log, self._topic, start):
             if record.headers.get(VERSION) == str(version):
@@ -47,8 +50,8 @@ class ModelReader:
                 break
         if missing:
             raise RecordGoneError(f"model {version} on {self._topic} is gone: {missing} chunks were replaced.")
-        self._check(model, payload)
-        return model
+        self._check(payload)
+        return self._model
 
     def _place(self, record: Record, view: memoryview) -> None:
         start = chunk_index(record) * CHUNK_BYTES
@@ -63,10 +66,10 @@ class ModelReader:
         text = record.headers.get(VERSION, "")
         return text.isdecimal() and int(text) > version
 
-    def _check(self, model: bytearray, payload: Payload) -> None:
-        if f"sha256:{sha256(model).hexdigest()}" != payload.sha256:
+    def _check(self, payload: Payload) -> None:
+        if f"sha256:{sha256(self._model).hexdigest()}" != payload.sha256:
             raise RefusedMessage(Refusal.WRONG_DIGEST, f"the bytes on {self._topic} are not the announced model")
-        if memoryview(model)[: len(self._layout.header)] != self._layout.header:
+        if memoryview(self._model)[: len(self._layout.header)] != self._layout.header:
             message = f"the model on {self._topic} differs from this hospital's task in names, dtypes or shapes."
             raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
 

@@ -83,6 +83,7 @@ def find_chunks(log: Log, topic: str, version: int) -> dict[str, Stored]:
     for record in follow(log, topic, 0):
         if record.headers.get(VERSION) == str(version) and record.key:
             found.setdefault(record.key.rpartition("/")[0], {})[chunk_index(record)] = record.offset
+            log.keep(record)
     return {name: Stored(topic=topic, offsets=_in_order(topic, offsets)) for name, offsets in found.items()}
 
 
