@@ -53,7 +53,7 @@ class FederatedJobSpec(ApiObject):
     )
     transport: TransportSpec | None = Field(
         default=None,
-        description="The log between the parties. Default: managed Kafka; the embedded log in a local run.",
+        description="The log between the parties. Default: managed Kafka; in a local run, SQLite or what --kafka says.",
     )
     resources: ResourcesSpec | None = Field(
         default=None, description="What a hospital's trainer asks its cluster for. Default: no GPU."

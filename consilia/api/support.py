@@ -64,9 +64,19 @@ JOB = (
         "Remove the field; the Dataset at rest is used.",
     ),
     Unsupported(
-        "spec.transport",
-        "Kafka transport comes with a later version",
-        "Remove the field to use the embedded log.",
+        "spec.transport.managed",
+        f"Kafka that is run for the job {_OPERATOR}",
+        "Remove transport, and give `consilia run` --kafka embedded for a broker on this machine.",
+    ),
+    Unsupported(
+        "spec.transport.strimzi",
+        f"finding what Strimzi runs {_OPERATOR}",
+        "Remove transport, and give `consilia run` --kafka with a file of settings for one of its listeners.",
+    ),
+    Unsupported(
+        "spec.transport.external.secretRef",
+        f"reading a Secret {_OPERATOR}",
+        "Remove secretRef, and give `consilia run` --kafka with a file of settings that names the credentials.",
     ),
     Unsupported(
         "spec.resources",

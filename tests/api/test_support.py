@@ -34,7 +34,13 @@ CASES = (
     ),
     ("FederatedJob", {"personalization": {"localParameters": ["head.*"]}}, "spec.personalization"),
     ("FederatedJob", {"stream": {"topic": "beds", "trigger": {"records": 1}}}, "spec.stream"),
-    ("FederatedJob", {"transport": {"managed": {}}}, "spec.transport"),
+    ("FederatedJob", {"transport": {"managed": {}}}, "spec.transport.managed"),
+    ("FederatedJob", {"transport": {"strimzi": {"cluster": "hub"}}}, "spec.transport.strimzi"),
+    (
+        "FederatedJob",
+        {"transport": {"external": {"bootstrapServers": ["kafka:9092"], "secretRef": {"name": "kafka"}}}},
+        "spec.transport.external.secretRef",
+    ),
     ("FederatedJob", {"resources": {}}, "spec.resources"),
     ("FederatedJob", {"runPolicy": {"suspend": True}}, "spec.runPolicy.suspend"),
     ("FederatedJob", {"runPolicy": {"schedulingTimeoutSeconds": 1}}, "spec.runPolicy.schedulingTimeoutSeconds"),
@@ -76,10 +82,15 @@ def test_the_time_limit_works_already():
     )
 
 
+def test_a_kafka_that_asks_for_no_secret_works_already():
+    changes = {"transport": {"external": {"bootstrapServers": ["kafka:9092"]}}}
+    assert unsupported(FederatedJob.model_validate(document("FederatedJob", changes))) == []
+
+
 def test_all_that_does_not_work_is_named_at_once():
     changes = {"privacy": {"epsilon": "1"}, "transport": {"managed": {}}, "resources": {"gpu": 1}}
     found = unsupported(FederatedJob.model_validate(document("FederatedJob", changes)))
-    assert [problem.path for problem in found] == ["spec.privacy", "spec.transport", "spec.resources"]
+    assert [problem.path for problem in found] == ["spec.privacy", "spec.transport.managed", "spec.resources"]
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "resources").glob("*.yaml")), ids=lambda file: file.name)

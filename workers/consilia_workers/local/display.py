@@ -1,7 +1,9 @@
 """What a person or a script sees of a run: a live bar on a terminal, else plain lines, or JSON lines if asked for."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -24,6 +26,9 @@ from consilia.wire.messages import (
     RoundOpened,
 )
 
+FETCHING = "fetching Kafka"
+MEGABYTE = 1_000_000
+
 
 class Display(Protocol):
     """Told what happens; shows it in its own way."""
@@ -36,6 +41,9 @@ class Display(Protocol):
 
     def measuring(self, done: int, total: int) -> None:
         """The yardsticks, alone and pooled, are so far, in rounds."""
+
+    def fetching(self, done: int, total: int) -> None:
+        """Kafka is downloaded so far, in bytes."""
 
     def note(self, text: str) -> None:
         """One line worth reading."""
@@ -75,7 +83,7 @@ class PlainLines:
 
     def __init__(self, console: Console, metric: str) -> None:
         self._console, self._metric = console, metric
-        self._tenths = -1
+        self._shown = ""
 
     def training(self, title: str, rounds: int) -> None:
         """Announced."""
@@ -88,10 +96,17 @@ class PlainLines:
 
     def measuring(self, done: int, total: int) -> None:
         """Every tenth part."""
-        tenths = 10 * done // max(total, 1)
-        if tenths != self._tenths:
-            self._tenths = tenths
-            self.note(f"training alone and pooled for comparison: {10 * tenths} %")
+        self._tenth("training alone and pooled for comparison", done, total)
+
+    def fetching(self, done: int, total: int) -> None:
+        """Every tenth part."""
+        self._tenth(FETCHING, done, total)
+
+    def _tenth(self, what: str, done: int, total: int) -> None:
+        text = f"{what}: {10 * (10 * done // max(total, 1))} %"
+        if text != self._shown:
+            self._shown = text
+            self.note(text)
 
     def note(self, text: str) -> None:
         """As it is."""
@@ -111,6 +126,7 @@ class LiveBar:
         self._progress.start()
         self._training: TaskID | None = None
         self._measuring: TaskID | None = None
+        self._fetching: TaskID | None = None
 
     def training(self, title: str, rounds: int) -> None:
         """A new bar."""
@@ -131,6 +147,12 @@ class LiveBar:
         if self._measuring is None:
             self._measuring = self._progress.add_task("alone and pooled", total=total, detail="for comparison")
         self._progress.update(self._measuring, completed=done, total=total)
+
+    def fetching(self, done: int, total: int) -> None:
+        """A bar of its own, in megabytes."""
+        if self._fetching is None:
+            self._fetching = self._progress.add_task(FETCHING, total=total // MEGABYTE, detail="once")
+        self._progress.update(self._fetching, completed=done // MEGABYTE)
 
     def note(self, text: str) -> None:
         """Above the bars."""
@@ -164,9 +186,35 @@ class JsonLines:
         """Event `Measuring`."""
         self._print("Measuring", {"done": done, "total": total})
 
+    def fetching(self, done: int, total: int) -> None:
+        """Event `Fetching`."""
+        self._print("Fetching", {"done": done, "total": total})
+
     def note(self, text: str) -> None:
         """Event `Note`."""
         self._print("Note", {"text": text})
 
     def close(self) -> None:
         """Nothing to tidy."""
+
+
+class _Notes(logging.Handler):
+    """Turns log lines into notes."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(record.getMessage())
+
+
+@contextmanager
+def noted_warnings(display: Display) -> Iterator[None]:
+    """Within the block, what Consilia's own log warns of is shown: that a log does not answer, for instance."""
+    logger, notes = logging.getLogger("consilia"), _Notes(display)
+    logger.addHandler(notes)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)

@@ -1,4 +1,4 @@
-"""One federated training on this machine: aggregator and hospitals as processes on a log of their own."""
+"""One federated training on this machine: aggregator and hospitals as processes that talk through a log."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from time import monotonic
 from consilia.api import FederatedJob
 from consilia.errors import RunError
 from consilia.log import Log
-from consilia.log.opening import open_log
 from consilia.wire.messages import JobFinished, Left
 from consilia_workers.local.display import Display
 from consilia_workers.local.export import export_model
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
 from consilia_workers.local.measure import Measured, MeasureSettings
 from consilia_workers.local.processes import Ended, Processes, Program
+from consilia_workers.local.run_log import RunLog
 from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 from consilia_workers.report.results import SeedResult
@@ -24,6 +24,8 @@ from consilia_workers.uplink import Uplink
 
 _TICK = 0.05
 """How often the display is brought up to date, in seconds."""
+_GLANCE = 0.001
+"""How long to look for news of the aggregator then, in seconds."""
 _ERROR = "error: "
 """How the last line of a process begins that could not go on."""
 _TAIL = 8192
@@ -36,22 +38,30 @@ class Federation:
     """What one training needs."""
 
     def __init__(
-        self, job: FederatedJob, sites: Sequence[Site], folder: SeedFolder, processes: Processes, display: Display
+        self,
+        job: FederatedJob,
+        sites: Sequence[Site],
+        folder: SeedFolder,
+        processes: Processes,
+        display: Display,
+        log: RunLog,
     ) -> None:
         """`sites` has one for each of the job's hospitals."""
         self._job, self._sites, self._folder = job, list(sites), folder
-        self._processes, self._display = processes, display
+        self._processes, self._display, self._run_log = processes, display, log
 
     def train(self, started: float) -> SeedResult:
         """From the first process to the last word. `started` is in seconds since the epoch.
 
         Raises:
             RunError: a process could not be kept alive.
+            ConsiliaError: the log cannot be opened.
         """
         roster = self._folder.prepare(self._job, self._sites)
-        with closing(open_log(self._folder.log)) as log:
+        begin_model(self._processes, self._folder)
+        with closing(self._run_log.open(self._folder)) as log:  # while the model is made
             watch = Watch(log, self._job.log_name, roster.aggregator)
-            start_parties(self._processes, self._folder, [site.hospital for site in self._sites])
+            start_with_model(self._processes, self._folder, [site.hospital for site in self._sites])
             finished = self._follow(watch, log)
             self._await_farewells()
             self._keep_model(log, finished)
@@ -60,15 +70,17 @@ class Federation:
     def _follow(self, watch: Watch, log: Log) -> JobFinished:
         """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
         while watch.finished is None:
+            self._run_log.look(self._display)
             ended = list(self._processes.poll(_TICK))
-            for heard in watch.news():
-                self._display.said(heard.message)
+            if log.wait({watch.topic: watch.offset}, _GLANCE):
+                for heard in watch.news():
+                    self._display.said(heard.message)
             for each in ended:
                 self._mourn(each, over=watch.finished is not None)
                 if each.name != AGGREGATOR and each.code != 0 and watch.finished is None:
                     self._leave_for(each.name, log)
             for each in self._processes.revivals():
-                self._display.note(f"{each.name} was {each.how} and is started again")
+                self._display.note(f"{each.name} is started again: {_why(each, self._folder.output(each.name))}")
         return watch.finished
 
     def _leave_for(self, hospital: str, log: Log) -> None:
@@ -122,7 +134,8 @@ class Federation:
         path, output = folder / "settings.json", folder / "output.log"
         path.write_text(settings.model_dump_json())
         program = Program(name="baselines", program="baselines", settings=path, output=output, again=False)
-        _run_to_end(self._processes, program, lambda: self._show(settings))
+        self._processes.start(program)
+        _await(self._processes, program, lambda: self._show(settings))
         return Measured.model_validate_json(settings.result.read_bytes())
 
     def _show(self, settings: MeasureSettings) -> None:
@@ -133,27 +146,44 @@ class Federation:
 def start_parties(processes: Processes, folder: SeedFolder, hospitals: Sequence[str]) -> None:
     """The aggregator and the hospitals of one prepared folder.
 
-    The initial model comes out of the nursery too, so that the framework is loaded once only.
-
     Raises:
         RunError: the task's model cannot be made.
     """
-    initial = Program(
-        name="initial-model",
-        program="initial-model",
-        settings=folder.settings(AGGREGATOR),
-        output=folder.output(AGGREGATOR),
-        again=False,
-    )
-    _run_to_end(processes, initial)
+    begin_model(processes, folder)
+    start_with_model(processes, folder, hospitals)
+
+
+def begin_model(processes: Processes, folder: SeedFolder) -> None:
+    """Have the initial model made; out of the nursery too, so that the framework is loaded once only."""
+    processes.start(_model_program(folder))
+
+
+def start_with_model(processes: Processes, folder: SeedFolder, hospitals: Sequence[str]) -> None:
+    """The aggregator and the hospitals, once the model that `begin_model` began is there.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    initial = _model_program(folder)
+    _await(processes, initial)
     processes.start(replace(initial, name=AGGREGATOR, program="aggregator", how="spawn", again=True))
     for name in hospitals:
         program = Program(name=name, program="trainer", settings=folder.settings(name), output=folder.output(name))
         processes.start(program)
 
 
-def _run_to_end(processes: Processes, program: Program, while_waiting: Callable[[], None] = lambda: None) -> None:
-    processes.start(program)
+def _model_program(folder: SeedFolder) -> Program:
+    return Program(
+        name="initial-model",
+        program="initial-model",
+        settings=folder.settings(AGGREGATOR),
+        output=folder.output(AGGREGATOR),
+        again=False,
+    )
+
+
+def _await(processes: Processes, program: Program, while_waiting: Callable[[], None] = lambda: None) -> None:
+    """Wait for the end of a program that was started."""
     while True:
         for ended in processes.poll(_TICK):
             if ended.name == program.name and ended.code != 0:

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID, uuid4, uuid5
 
 from consilia.api import FederatedJob
 from consilia.errors import RunError
+from consilia.log.opening import sqlite_url
 from consilia.wire.identity import Identity, Roster
 from consilia_workers.local.site import Site
 from consilia_workers.programs import LOWER_IS_BETTER
@@ -19,6 +21,8 @@ from consilia_workers.settings import AggregatorSettings, TrainerSettings
 
 AGGREGATOR = "(aggregator)"
 """Its name among the parties; no hospital can be called so."""
+SQLITE = "sqlite"
+"""The mark of a log on SQLite, in the run's folder; see `RunLog`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,11 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, parent: Path, job: str, identity: str) -> "RunFolder":
-        """A new one under `parent`, named after the job and the time; `identity` stands for what is run."""
+    def create(cls, parent: Path, job: str, identity: str, *, log: str = SQLITE, how: str = "") -> "RunFolder":
+        """A new one under `parent`, named after the job and the time; `identity` stands for what is run.
+
+        `log` is the mark of its log, and `how` says in words how it was chosen.
+        """
         now = datetime.now().astimezone()
         folder = cls(parent / job / now.strftime("%Y%m%d-%H%M%S"))
         try:
@@ -37,16 +44,17 @@ class RunFolder:
         except FileExistsError as error:
             raise RunError(f"{folder.path} exists already.", remedy="Wait a second, or use --resume.") from error
         partial = folder.path / "run.partial"
-        partial.write_text(json.dumps({"run": identity, "started": now.isoformat(timespec="seconds")}))
+        begun = {"run": identity, "started": now.isoformat(timespec="seconds"), "id": str(uuid4())}
+        partial.write_text(json.dumps({**begun, "log": log, "how": how}))
         partial.replace(folder.identity)
         return folder
 
     @classmethod
-    def unfinished(cls, parent: Path, job: str, identity: str) -> "RunFolder":
+    def unfinished(cls, parent: Path, job: str, identity: str, *, log: str = SQLITE, how: str = "") -> "RunFolder":
         """The newest one that was begun and not finished.
 
         Raises:
-            RunError: there is none, or it was begun with another job file or other options.
+            RunError: there is none, or it was begun with another job file, other options or on another log.
         """
         begun = sorted(path.parent for path in (parent / job).glob("*/run.json"))
         open_ones = [cls(path) for path in begun if not cls(path).report.exists()]
@@ -58,6 +66,9 @@ class RunFolder:
         if folder.begun()["run"] != identity:
             message = f"{folder.path} was begun with another job file or other options."
             raise RunError(message, remedy="Use the same ones, or leave --resume out to start anew.")
+        if folder.begun()["log"] != log:
+            message = f"{folder.path} was begun {folder.begun()['how']}; it cannot go on {how}."
+            raise RunError(message, remedy="Resume it as it was begun, or leave --resume out to start anew.")
         return folder
 
     @property
@@ -66,7 +77,11 @@ class RunFolder:
         return self.path / "run.json"
 
     def begun(self) -> dict[str, str]:
-        """What was noted at the beginning: `run`, which stands for what it is a run of, and `started`."""
+        """What was noted at the beginning.
+
+        `run` stands for what it is a run of, `log` for where its log is, and `how` says that in words; `id` is the
+        run's own, and `started` is when.
+        """
         begun: dict[str, str] = json.loads(self.identity.read_text())
         return begun
 
@@ -98,22 +113,37 @@ class RunFolder:
         """One seed's part."""
         return SeedFolder(self.path / f"seed-{seed}")
 
+    def uid(self, seed: int) -> UUID:
+        """One seed's job's own, the same whenever it is asked for."""
+        return uuid5(UUID(self.begun()["id"]), str(seed))
+
 
 @dataclass(frozen=True, slots=True)
 class SeedFolder:
     """Everything of one training: settings and keys, the log, each party's state and output."""
 
     path: Path
+    elsewhere: str = ""
+    """The log's address, where the log is not in this folder."""
 
     @property
     def log(self) -> str:
         """The log's address."""
-        return f"sqlite:///{self.path.resolve() / 'log'}"
+        return self.elsewhere or sqlite_url(self.path.resolve() / "log")
 
     @property
     def job(self) -> Path:
         """The job as JSON."""
         return self.path / "job.json"
+
+    @property
+    def roster(self) -> Path:
+        """The names and public keys of the parties."""
+        return self.path / "roster.json"
+
+    def read_roster(self) -> Roster:
+        """Who takes part, as prepared."""
+        return Roster.parse(json.loads(self.roster.read_bytes()))
 
     @property
     def result(self) -> Path:
@@ -130,6 +160,16 @@ class SeedFolder:
     def model(self) -> Path:
         """The final model."""
         return self.path / "model.safetensors"
+
+    @property
+    def said(self) -> Path:
+        """A copy of what the aggregator said, where the topic itself was deleted."""
+        return self.path / "rounds.jsonl"
+
+    @property
+    def retired(self) -> Path:
+        """What was recorded of the topics that were deleted; they are once it exists."""
+        return self.path / "retired.json"
 
     def party(self, name: str) -> Path:
         """The folder of the aggregator or of a hospital."""
@@ -154,7 +194,7 @@ class SeedFolder:
         keys = {party: self.key(party) for party in parties}
         hospitals = {site.hospital: keys[site.hospital] for site in sites}
         roster = Roster(keys[AGGREGATOR].public(), {name: key.public() for name, key in hospitals.items()})
-        (self.path / "roster.json").write_text(json.dumps(roster.as_json()))
+        self.roster.write_text(json.dumps(roster.as_json()))
         self.job.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
         self._write_settings(sites)
         return roster
@@ -172,7 +212,7 @@ class SeedFolder:
         AggregatorSettings(
             job=self.job,
             log=self.log,
-            roster=self.path / "roster.json",
+            roster=self.roster,
             key=aggregator / "key.pem",
             work=aggregator,
         ).save(self.settings(AGGREGATOR))
@@ -182,7 +222,7 @@ class SeedFolder:
             TrainerSettings(
                 job=self.job,
                 log=self.log,
-                roster=self.path / "roster.json",
+                roster=self.roster,
                 key=own / "key.pem",
                 hospital=site.hospital,
                 state=own,

@@ -5,35 +5,45 @@ from time import time
 from consilia import __version__
 from consilia.wire.identity import canonical, digest
 from consilia.wire.layout import Layout
-from consilia_workers.local.display import Display
+from consilia_workers.local.display import Display, noted_warnings
 from consilia_workers.local.export import read_head
 from consilia_workers.local.federation import Federation
 from consilia_workers.local.folder import RunFolder
 from consilia_workers.local.plan import Plan
 from consilia_workers.local.processes import Processes
+from consilia_workers.local.run_log import RunLog, SqliteRunLog
 from consilia_workers.report.page import write_page
 from consilia_workers.report.results import Report, SeedResult
 from consilia_workers.settings import config_digest
 
+_SQLITE = SqliteRunLog()
 
-def run(plan: Plan, folder: RunFolder, display: Display, started: float) -> Report:
+
+def run(plan: Plan, folder: RunFolder, display: Display, started: float, log: RunLog = _SQLITE) -> Report:
     """Train from every seed that is not done yet, measure the yardsticks, write the report.
 
-    `started` is when the command began, in seconds since the epoch.
+    `started` is when the command began, in seconds since the epoch; `log` is where the parties talk.
 
     Raises:
         RunError: a process could not be kept alive, or another runner holds the folder.
+        ConsiliaError: the log cannot be had.
     """
-    with folder.held(), Processes(_entry_module(plan), folder.path / "nursery.log") as processes:
+    with (
+        folder.held(),
+        noted_warnings(display),
+        log.serving(folder.path, display),  # begins to start before the framework is loaded, and ends after all
+        Processes(_entry_module(plan), folder.path / "nursery.log") as processes,
+    ):
         for number, seed in enumerate(plan.seeds, start=1):
-            own = folder.seed(seed)
+            own, job = log.place(folder.seed(seed)), log.named(plan.for_seed(seed), folder.uid(seed))
             if not own.result.exists():
                 display.training(_title(plan, number), plan.job.spec.rounds.count)
-                federation = Federation(plan.for_seed(seed), plan.sites, own, processes, display)
+                federation = Federation(job, plan.sites, own, processes, display, log)
                 result = federation.train(started if number == 1 else time())
                 if plan.baselines and result.outcome == "Succeeded":
                     result = federation.measure(result)
                 own.keep(result)
+            log.clear(job, own, display)
         report = assemble(plan, folder)
         write_page(report, folder.path / "report.html")
         report.save(folder.report)
