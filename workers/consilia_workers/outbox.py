@@ -5,6 +5,7 @@ An update counts as made once its header file exists; what was made is only ever
 
 import logging
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from consilia.wire.payload import describe, read_file, write
 from consilia_workers.learner import Pieces
 
 logger = logging.getLogger("consilia.trainer")
+
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,14 @@ class Outbox:
     """One hospital's folder for one job."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is made if absent, for its owner only."""
-        self._folder = folder
+        """`folder` is made if absent, for its owner only; what an older process was at, is thrown away.
+
+        That one may live still, stopped or on a node that was given up: nothing it writes has the name of ours.
+        """
+        self._folder, self._mark = folder, secrets.token_hex(4)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in folder.glob(f"*{_PARTIAL}"):
+            path.unlink(missing_ok=True)
 
     def begin(self, round_number: int) -> int:
         """Count and remember one more attempt at a round; 1 is the first."""
@@ -47,7 +55,7 @@ class Outbox:
 
     def seal(self, trained: Pieces, describe: Callable[[Payload], Update]) -> Sealed:
         """Write the payload, then the header that makes it count; both are on the disk when this returns."""
-        partial = self._folder / "payload.partial"
+        partial = self._partial("payload")
         with partial.open("wb") as file:
             payload = write(file, trained)
             file.flush()
@@ -94,10 +102,10 @@ class Outbox:
         """The round is closed: neither its update nor what an earlier one left behind is needed any more."""
         for path in list(self._folder.iterdir()):
             if path.stem.isdecimal() and int(path.stem) <= round_number:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def _store(self, path: Path, data: bytes) -> None:
-        partial = path.with_suffix(".partial")
+        partial = self._partial(path.stem)
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -108,6 +116,9 @@ class Outbox:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _partial(self, name: str) -> Path:
+        return self._folder / f"{name}.{self._mark}{_PARTIAL}"
 
     def _header(self, round_number: int) -> Path:
         return self._folder / f"{round_number}.json"
