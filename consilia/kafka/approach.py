@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from kafka.errors import KafkaError, KafkaProtocolError
 from kafka.protocol.parser import KafkaProtocol
 
-from consilia.errors import ConsiliaError
+from consilia.errors import ConsiliaError, LogUnavailableError
 from consilia.kafka import findings
 from consilia.kafka.findings import Peer
 from consilia.kafka.proxy import Proxy, authority
@@ -65,11 +66,10 @@ class Approach:
         proxy = Proxy.of(self.peer.settings)
         if proxy is None:
             self._sock = self._dial(self.peer.host, self.peer.port)
-            return
-        host = self.peer.host if proxy.resolves else str(self._resolve(self.peer.host, self.peer.port)[0][4][0])
-        self._sock = self._dial(proxy.host, proxy.port)
-        self.step = Step.PROXY
-        converse(proxy.dialogue(host, self.peer.port), self._sock, proxy, self._deadline)
+        elif proxy.resolves:
+            self._ask_proxy(proxy, [self.peer.host])
+        else:
+            self._ask_proxy(proxy, [str(each[4][0]) for each in self._resolve(self.peer.host, self.peer.port)])
 
     def secure(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         """Agree on TLS, by the rules of `context`.
@@ -124,6 +124,19 @@ class Approach:
     def close(self) -> None:
         """End the connection."""
         self._opened.close()
+
+    def _ask_proxy(self, proxy: Proxy, hosts: Sequence[str]) -> None:
+        """Let the proxy lead to the first of the broker's names or addresses that it can reach."""
+        for left, host in zip(range(len(hosts) - 1, -1, -1), hosts, strict=True):
+            self._sock = self._dial(proxy.host, proxy.port)
+            self.step = Step.PROXY
+            try:
+                converse(proxy.dialogue(host, self.peer.port), self._sock, proxy, self._deadline)
+            except LogUnavailableError:
+                if not left:
+                    raise
+            else:
+                return
 
     def _resolve(self, host: str, port: int) -> list[AddressInfo]:
         self.step = Step.NAME

@@ -9,6 +9,7 @@ ends them. `Tunnel` takes their place, by the registry that `KafkaNetSocket` kee
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,8 +88,7 @@ class Tunnel(DirectNetwork):
     ) -> socket.socket:
         """Through the proxy to the broker at `addrinfo`, one of `dns_lookup`'s results."""
         host, port = addrinfo[4][:2]
-        way = super().dns_lookup(self._proxy.host, self._proxy.port, raise_error=True)[0]
-        sock: socket.socket = await super().connect(net, way, socket_options, timeout_at)
+        sock = await self._dial(net, socket_options, timeout_at)
         arrived = False
         try:
             await self._converse(self._proxy.dialogue(host, port), net, sock, timeout_at)
@@ -99,6 +99,16 @@ class Tunnel(DirectNetwork):
             if not arrived:
                 sock.close()
         return sock
+
+    async def _dial(
+        self, net: NetworkSelector, socket_options: Sequence[Any], timeout_at: float | None
+    ) -> socket.socket:
+        """Connected to the first of the proxy's addresses that answers."""
+        ways = super().dns_lookup(self._proxy.host, self._proxy.port, raise_error=True)
+        for way in ways[:-1]:
+            with suppress(KafkaConnectionError):
+                return await super().connect(net, way, socket_options, timeout_at)  # type: ignore[no-any-return]
+        return await super().connect(net, ways[-1], socket_options, timeout_at)  # type: ignore[no-any-return]
 
     async def _converse(
         self, dialogue: Dialogue, net: NetworkSelector, sock: socket.socket, timeout_at: float | None

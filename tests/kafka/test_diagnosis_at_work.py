@@ -1,8 +1,10 @@
 """What goes wrong once a log is open, provoked for real: told within seconds, by name, with the way out."""
 
+import threading
 import time
 from contextlib import closing, contextmanager
 
+import listeners
 import pytest
 from kafka.admin import (
     ACL,
@@ -85,6 +87,30 @@ def opened(kafka_user, user):
     """The user's log, without any right."""
     with closing(KafkaLog(kafka_user(user))) as log:
         yield log
+
+
+@pytest.mark.parametrize("cause", ["password", "silence", "refusal"])
+def test_a_log_that_cannot_be_opened_says_why_and_leaves_nothing_behind(cause, kafka_user, kafka_settings, tmp_path):
+    threads = set(threading.enumerate())
+    wrong = tmp_path / "password"
+    wrong.write_text("geheim")
+    with listeners.listening(listeners.silent) as port:
+        settings, kind, words = {
+            "password": (kafka_user("opener").model_copy(update={"password": wrong}), LogAccessError, "user opener"),
+            "silence": (
+                kafka_user("opener").model_copy(update={"bootstrap_servers": (f"127.0.0.1:{port}",)}),
+                LogUnavailableError,
+                "agreeing on TLS",
+            ),
+            "refusal": (
+                kafka_settings.model_copy(update={"bootstrap_servers": ("127.0.0.1:1",)}),
+                LogUnavailableError,
+                "127.0.0.1:1 refuses connections",
+            ),
+        }[cause]
+        with told_in_time(kind, words):
+            KafkaLog(settings)
+    assert not [each.name for each in set(threading.enumerate()) - threads if "kafka" in each.name]
 
 
 def test_a_denied_transactional_id_is_named(opened, kafka_broker, topic, user):

@@ -14,6 +14,7 @@ from proxies import ProxyServer
 from consilia.errors import LogAccessError, LogError, LogUnavailableError
 from consilia.kafka.connection import client_options, make_admin
 from consilia.kafka.diagnosis import diagnose
+from consilia.kafka.log import KafkaLog
 from consilia.kafka.proxy import Proxy
 from consilia.kafka.tunnel import proxy_url
 
@@ -90,6 +91,15 @@ def test_records_go_through_the_proxy_and_no_other_way(scheme, login, kafka_sett
         assert diagnose(settings) is None
         server.stop()
         assert isinstance(diagnose(settings, 2.0), LogUnavailableError)
+
+
+def test_a_log_works_through_a_proxy(kafka_settings, tmp_path):
+    with ProxyServer("http", names={ONLY_THERE: "127.0.0.1"}) as server:
+        settings = behind(under(kafka_settings, ONLY_THERE), server, "http", tmp_path)
+        with closing(KafkaLog(settings)) as log:
+            with closing(log.producer("proxied.p")) as producer, producer.transaction() as transaction:
+                transaction.append("proxied.log", b"x")
+            assert [bytes(each.value) for each in log.read("proxied.log", 0)] == [b"x"]
 
 
 @pytest.mark.parametrize("scheme", KINDS)
