@@ -3,78 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
-import yaml
+from command_line import consilia, job_file, model, run_args, run_folder, start, wait_for
 from safetensors.numpy import load_file
-
-ROOT = Path(__file__).parents[2]
-
-
-def job_file(folder: Path, *, rounds: int = 3, names: tuple[str, ...] = ("a", "bb"), **parameters: object) -> Path:
-    job = {
-        "apiVersion": "consilia.dev/v1alpha1",
-        "kind": "FederatedJob",
-        "metadata": {"name": "drift"},
-        "spec": {
-            "task": {"entrypoint": "drifting:Drifting", "parameters": parameters},
-            "dataset": "anything",
-            "hospitals": {"names": list(names), "minReady": 1, "minUpdates": 1},
-            "rounds": {"count": rounds, "deadlineSeconds": 20},
-        },
-    }
-    path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump(job))
-    return path
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-c", "from consilia_workers.cli.app import main; main()", *map(str, arguments)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support"), "COLUMNS": "200"}
-
-
-def consilia(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run to the end, with the folder itself as the data."""
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def run_args(file: Path, *more: str) -> list[object]:
-    return ["run", file, "--data", file.parent, "--no-baselines", *more]
-
-
-def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
-    """Run in a session of its own, so that Ctrl-C reaches it and its children as from a terminal."""
-    return subprocess.Popen(
-        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[str], words: str) -> Iterator[str]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        yield line
-        if words in line:
-            return
-    pytest.fail(f"{words!r} was never printed")
-
-
-def run_folder(folder: Path) -> Path:
-    return max((folder / "consilia-runs" / "drift").iterdir())
-
-
-def model(folder: Path) -> bytes:
-    return (run_folder(folder) / "seed-0" / "model.safetensors").read_bytes()
 
 
 def test_a_run_prints_its_rounds_and_leaves_report_and_model(tmp_path):
