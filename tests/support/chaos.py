@@ -22,26 +22,38 @@ TOO_LONG = 240.0
 
 
 class Killer:
-    """Kills the named processes in a seeded order at seeded moments."""
+    """Kills the named processes in a seeded order at seeded moments.
 
-    def __init__(self, seed: int, victims: list[str], *, longest_pause: float) -> None:
+    With `longest_burst`, at most so many die before the job has closed another round: a job that is slow to come back
+    would otherwise be killed before it has begun.
+    """
+
+    def __init__(
+        self, seed: int, victims: list[str], *, longest_pause: float, longest_burst: int | None = None
+    ) -> None:
         self._random = random.Random(seed)
         self._random.shuffle(victims)
-        self._victims, self._longest = victims, longest_pause
+        self._victims, self._longest, self._longest_burst = victims, longest_pause, longest_burst
         self._next = monotonic() + self._pause()
         self._struck: set[int] = set()
+        self._burst = self._new_burst()
         self.kills: list[str] = []
+        self.rounds: list[int] = []
+        """For each kill, how many rounds were closed."""
 
     def _pause(self) -> float:
         return self._random.uniform(0, self._longest)
+
+    def _new_burst(self) -> int:
+        return self._random.randint(1, self._longest_burst) if self._longest_burst else 1
 
     @property
     def done(self) -> bool:
         return not self._victims
 
-    def look(self, pids: dict[str, int]) -> None:
+    def look(self, pids: dict[str, int], rounds: int = 0) -> None:
         """Strike if it is time. Who is just being started again is spared until it lives."""
-        if self.done or monotonic() < self._next:
+        if self.done or monotonic() < self._next or not self._may_strike(rounds):
             return
         pid = pids.get(self._victims[-1])
         if not pid or pid in self._struck:  # its end may not have been noticed yet: nobody is killed twice
@@ -50,7 +62,17 @@ class Killer:
             os.kill(pid, signal.SIGKILL)
             self._struck.add(pid)
             self.kills.append(self._victims.pop())
+            self.rounds.append(rounds)
+            self._burst -= 1
         self._next = monotonic() + self._pause()
+
+    def _may_strike(self, rounds: int) -> bool:
+        if self._longest_burst and self._burst == 0:
+            if rounds == self.rounds[-1]:
+                return False
+            self._burst, self._next = self._new_burst(), monotonic() + self._pause()
+            return False
+        return True
 
 
 def federate(job: FederatedJob, folder: Path, killer: Killer | None = None) -> list[FromAggregator]:

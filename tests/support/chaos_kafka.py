@@ -108,13 +108,20 @@ class Stage:
     """One job's parties as processes on Kafka, started again whenever they were killed or gave up for now."""
 
     def __init__(
-        self, job: FederatedJob, folder: Path, kafka: KafkaSettings, *, ways: Mapping[str, KafkaSettings] | None = None
+        self,
+        job: FederatedJob,
+        folder: Path,
+        kafka: KafkaSettings,
+        *,
+        ways: Mapping[str, KafkaSettings] | None = None,
+        parameters: Mapping[str, dict[str, str]] | None = None,
     ) -> None:
-        """`ways` are for the parties that reach the log in a way of their own, by name."""
+        """`ways` are for the parties that reach the log in a way of their own, `parameters` for their datasets."""
         folder.mkdir()
         self.job, self.seed, self.kafka = job, SeedFolder(folder), kafka
         self.names = list(job.spec.hospitals.names or [])
-        self.roster = self.seed.prepare(job, [Site(hospital=name, path=None, parameters={}) for name in self.names])
+        sites = [Site(hospital=name, path=None, parameters=(parameters or {}).get(name, {})) for name in self.names]
+        self.roster = self.seed.prepare(job, sites)
         for party in (AGGREGATOR, *self.names):
             self._lead(party, (ways or {}).get(party, kafka))
         self.restarts: Counter[tuple[str, str]] = Counter()
@@ -132,7 +139,7 @@ class Stage:
     def __enter__(self) -> Self:
         module = self.job.spec.task.entrypoint.partition(":")[0]
         self.processes = Processes(module, self.seed.path / "nursery.log")
-        self.listener = Listener(self.kafka, self.job.metadata.name, self.roster.aggregator)
+        self.listener = Listener(self.kafka, self.job.log_name, self.roster.aggregator)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -190,12 +197,17 @@ class Stage:
     def replay(self) -> list[FromAggregator]:
         """The same, as who comes only now reads it."""
         with closing(KafkaLog(self.kafka)) as log:
-            return [heard.message for heard in RoundsReader(log, self.job.metadata.name, self.roster.aggregator).news()]
+            return [heard.message for heard in RoundsReader(log, self.job.log_name, self.roster.aggregator).news()]
 
     @property
     def finished(self) -> bool:
         """Whether it has said its last word."""
         return bool(self.said) and isinstance(self.said[-1], JobFinished)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds are closed."""
+        return sum(isinstance(each, RoundClosed) for each in self.said)
 
     def opened(self, number: int) -> bool:
         """Whether that round has been opened."""
