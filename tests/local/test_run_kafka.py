@@ -1,4 +1,4 @@
-"""`consilia run --kafka` on a cluster that outlives the run: the same model, nothing left behind, and what it refuses."""
+"""`consilia run --kafka` on a cluster that outlives the run: the same model, nothing left behind, what it refuses."""
 
 import json
 from contextlib import closing
