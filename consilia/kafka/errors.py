@@ -10,7 +10,7 @@ from consilia.errors import ConsiliaError
 from consilia.kafka.diagnosis import diagnose
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.topic_diagnosis import diagnose_topics
-from consilia.kafka.translation import AT_THE_DOOR, Failure, translate
+from consilia.kafka.translation import AT_THE_DOOR, Failure, translate, unwrapped
 
 _DIAGNOSIS_SECONDS = 2.0
 _SILENT = (
@@ -48,7 +48,12 @@ def plain_errors(
         yield
     except KafkaError as error:
         failure = Failure(
-            error=error, settings=settings, doing=doing, topic=topic, group=group, transactional_id=transactional_id
+            error=unwrapped(error),
+            settings=settings,
+            doing=doing,
+            topic=topic,
+            group=group,
+            transactional_id=transactional_id,
         )
         raise _cause(failure) from error
 

@@ -1,6 +1,5 @@
 """A named writer on Kafka: one transactional id, so that a newer one of the same name fences the older."""
 
-import re
 import stat
 import time
 from collections import deque
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, for_code
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from consilia.errors import ConsiliaError, FencedError, LogError, LogUnavailableError
@@ -24,8 +23,6 @@ from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.spool import Kept, Spool
 from consilia.log.interface import CHUNK_BYTES
 from consilia.log.topics import check
-
-_LAST_ERROR = re.compile(r"error state: \[Error (\d+)\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,12 +211,6 @@ def _encoded(topic: str, key: str | None, headers: Mapping[str, str]) -> tuple[b
         raise LogError(message, remedy="Correct the caller.") from error
 
 
-def _cause(error: KafkaError) -> KafkaError:
-    """The error behind the state of error that a producer is in: kafka-python gives its number in the text only."""
-    found = _LAST_ERROR.search(str(error))
-    return for_code(int(found[1]))(str(error)) if found else error
-
-
 def _pieces(path: Path) -> Iterator[memoryview]:
     """A file's bytes in chunks, each in the same buffer: whoever gets one copies it before asking for the next."""
     buffer = memoryview(bytearray(CHUNK_BYTES))
@@ -296,9 +287,9 @@ class KafkaLogProducer:
             self._producer.flush()
             transaction.require_sent()
             self._producer.commit_transaction()
-        except KafkaError as error:
+        except KafkaError:
             transaction.require_sent()
-            raise _cause(error) from error
+            raise
 
     def _roll_back(self, transaction: KafkaTransaction, error: BaseException) -> None:
         """What cannot be rolled back now, the broker will, or the next producer of this name."""

@@ -11,6 +11,7 @@ from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError
 from consilia.kafka.settings import KafkaSettings
 
 _IN_TEXT = re.compile(r"[{,] ?'([^']+)'")
+_QUOTED = re.compile(r"\[Error (\d+)\]")
 ACLS = "`consilia kafka acls` prints, and applies, what every party needs."
 _OPERATIONS = {
     "write": "Write",
@@ -61,6 +62,12 @@ class Failure:
         return (
             f"transactional id {self.transactional_id}" if self.transactional_id else "the producer's transactional id"
         )
+
+
+def unwrapped(error: KafkaError) -> KafkaError:
+    """The error that the words of another one quote: of what ended a producer, kafka-python keeps the text only."""
+    quoted = _QUOTED.search(str(error)) if type(error) is KafkaError else None
+    return kafka_errors.for_code(int(quoted[1]))(str(error)) if quoted else error
 
 
 def translate(failure: Failure) -> ConsiliaError:
@@ -152,6 +159,7 @@ _PASSING = (
     kafka_errors.BrokerNotAvailableError,
     kafka_errors.UnknownBrokerIdError,
     kafka_errors.TransactionAbortedError,
+    kafka_errors.InvalidTxnStateError,
 )
 """kafka-python calls these final; a broker that comes back, or a new transaction, cures them."""
 

@@ -5,7 +5,7 @@ from kafka import errors as theirs
 
 from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError, LogUnavailableError
 from consilia.kafka.settings import KafkaSettings
-from consilia.kafka.translation import Failure, translate
+from consilia.kafka.translation import Failure, translate, unwrapped
 
 SETTINGS = KafkaSettings(bootstrap_servers=("kafka.hub:9093",), tls=True, username="hospital-a", password="/p/word")
 ALL = sorted(
@@ -68,6 +68,7 @@ def test_every_error_of_theirs_becomes_one_that_says_where_what_and_what_to_do(d
         (theirs.PolicyViolationError("no"), {}, LogError, "does not take the topic's settings"),
         (theirs.UnsupportedVersionError("no"), {}, LogError, "too old"),
         (theirs.KafkaTimeoutError("slow"), {}, LogUnavailableError, "slow"),
+        (theirs.InvalidTxnStateError("lost"), {}, LogUnavailableError, "lost"),
         (theirs.CorruptRecordError("torn"), {}, LogError, "torn"),
     ],
 )
@@ -79,3 +80,31 @@ def test_what_somebody_must_fix_is_told_from_what_may_pass(error, fields, kind, 
 
 def test_who_is_denied_something_is_told_how_to_see_what_everybody_needs():
     assert "`consilia kafka acls`" in translate(failure(theirs.TopicAuthorizationFailedError())).remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Could not execute transactional request for unknown reasons: [Error 7] RequestTimedOutError: slow", 7),
+        ("Cannot execute transactional method because we are in an error state: [Error 29] Topic...: {'a'}", 29),
+        ("in an error state: KafkaError: for unknown reasons: [Error 7] RequestTimedOutError: slow", 7),
+        ("[Error 48] InvalidTxnStateError", 48),
+    ],
+)
+def test_an_error_that_stands_only_in_the_words_of_another_is_found_there(text, kind):
+    found = unwrapped(theirs.KafkaError(text))
+    assert type(found) is theirs.for_code(kind)
+    assert text in str(found)
+
+
+@pytest.mark.parametrize(
+    "error", [theirs.KafkaError("no number"), theirs.KafkaTimeoutError("after [Error 7]"), theirs.ProducerFencedError()]
+)
+def test_an_error_that_says_itself_what_it_is_stays_as_it_is(error):
+    assert unwrapped(error) is error
+
+
+def test_a_request_in_a_transaction_that_timed_out_may_be_tried_again():
+    """To kafka-python it is the producer's end; to us a reason to open another."""
+    error = theirs.KafkaError("Could not execute transactional request for unknown reasons: [Error 7] slow")
+    assert type(translate(failure(unwrapped(error)))) is LogUnavailableError
