@@ -6,9 +6,9 @@ a scheme of `proxy_url`, and the socket class of an `ssl_context`.
 
 import socket
 import ssl
-from typing import Any, cast
+from typing import cast
 
-from kafka.net import KafkaNetSocket, NetworkSelector
+from kafka.net import KafkaNetSocket
 
 from consilia.kafka.certificates import load_certificates
 from consilia.kafka.settings import KafkaSettings
@@ -21,6 +21,10 @@ _RECEIVE_BYTES = 256 << 10
 
 class WideSocket(socket.socket):
     """A plain connection."""
+
+    def __del__(self) -> None:
+        """Closed without a warning: kafka-python forgets a socket whose connection fails or is given up."""
+        self.close()
 
     def __repr__(self) -> str:
         """Short: the standard library words an exception with it, by system calls, whenever kafka-python waits."""
@@ -36,19 +40,6 @@ class DirectNetwork(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has n
 
     SCHEMES = ("direct",)
 
-    async def sock_connect(
-        self, net: NetworkSelector, sock: socket.socket, sockaddr: tuple[Any, ...], timeout_at: float | None = None
-    ) -> socket.socket:
-        """The socket, connected; closed where that fails, which kafka-python leaves to the garbage collector."""
-        connected = False
-        try:
-            await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-            connected = True
-        finally:
-            if not connected:
-                sock.close()
-        return sock
-
     def socket(self, family: int, sock_type: int, proto: int) -> socket.socket:
         """A new socket, not connected yet."""
         return WideSocket(family, sock_type, proto)
@@ -57,15 +48,9 @@ class DirectNetwork(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has n
 class WideTlsSocket(ssl.SSLSocket):
     """A connection inside TLS, which hands out a TLS record of at most 16 KiB at a time."""
 
-    def do_handshake(self, block: bool = False) -> None:
-        """Agree on TLS; closed where that fails, which kafka-python leaves to the garbage collector."""
-        try:
-            super().do_handshake(block)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except OSError:
-            self.close()
-            raise
+    def __del__(self) -> None:
+        """As `WideSocket`: kafka-python forgets this one in the middle of a handshake, too."""
+        self.close()
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Whatever has arrived, even where that is more than `buflen`."""
