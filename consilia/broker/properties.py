@@ -207,6 +207,8 @@ def _small(node: Node) -> dict[str, str]:
         "socket.receive.buffer.bytes": "-1",
         "replica.socket.receive.buffer.bytes": "-1",
         "group.initial.rebalance.delay.ms": "0",
+        # Updates that were combined are let go every round; looked for every five minutes, they would fill the disk.
+        "log.retention.check.interval.ms": "10000",
         "log.cleaner.dedupe.buffer.size": str(16 << 20),  # the default of 128 MiB does not fit a small heap
     }
     if len(node.voters) == 1:

@@ -99,6 +99,7 @@ class Cluster:
             "segment.bytes": str(_SEGMENT_BYTES),
             "max.message.bytes": str(RECORD_BYTES),
             "min.cleanable.dirty.ratio": "0.1",
+            "file.delete.delay.ms": "1000",
             "unclean.leader.election.enable": "false",
         }
         if self._settings.min_insync_replicas:
