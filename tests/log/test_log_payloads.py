@@ -7,7 +7,8 @@ import pytest
 from consilia.errors import LogError
 from consilia.log.interface import CHUNK_BYTES, follow
 
-FEW_CHUNKS_MIB = 32
+FEW_CHUNKS_MIB = {"sqlite": 32, "kafka": 96}
+"""Over Kafka, what is in flight and what a fetch brings, with kafka-python's copies of both."""
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 200_000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 20_000_000])
@@ -107,11 +108,11 @@ def test_a_file_on_another_disk_is_copied(log, producer, topic):
 
 
 @pytest.mark.slow
-def test_a_gibibyte_passes_without_being_held(act, topic, fresh):
-    results = []
+def test_a_gibibyte_passes_without_being_held(act, topic, fresh, log_url):
+    results, most = [], FEW_CHUNKS_MIB[log_url.partition(":")[0]]
     for action in (("stream_out", fresh("producer"), topic, 1024), ("stream_in", topic)):
         output, _ = act(*action).communicate(timeout=280)
         growth, digest = output.split()
-        assert float(growth) < FEW_CHUNKS_MIB
+        assert float(growth) < most
         results.append(digest)
     assert results[0] == results[1]
