@@ -1,0 +1,62 @@
+"""A task that trains only while its hospital's gate stands open: a test holds a hospital in the middle of a round."""
+
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import torch
+from made_up import Linear, training_job
+from torch import nn
+from torch.utils.data import Dataset
+
+from consilia.api import FederatedJob
+from consilia_workers.source import DataSource, Split
+
+
+class Gate:
+    """One hospital's, seen alike by the test and by its trainer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._held = path, path.with_suffix(".held")
+
+    def close(self) -> None:
+        self.path.touch()
+
+    def open(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody stands before it."""
+        return self._held.exists()
+
+    def pass_through(self) -> None:
+        """Wait until it is open."""
+        while self.path.exists():
+            self._held.touch()
+            sleep(0.01)
+        self._held.unlink(missing_ok=True)
+
+
+class Gated(Linear):
+    """Least squares, behind the gate that the parameter `gate` names."""
+
+    def data(self, source: DataSource, split: Split) -> Dataset[Any]:
+        self._gate = Gate(Path(source.parameters["gate"]))
+        return super().data(source, split)
+
+    def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        if model.training:
+            self._gate.pass_through()
+        return super().loss(model, batch)
+
+
+def gated_job(
+    names: tuple[str, ...], *, rounds: int, ready: int, updates: int = 2, deadline: int = 600, name: str = "gated"
+) -> FederatedJob:
+    """Who is late is dropped after `deadline` seconds if enough `updates` are in; else the round is extended."""
+    hospitals = {"names": list(names), "minReady": ready, "minUpdates": updates}
+    job = training_job(names=names, hospitals=hospitals, task={"entrypoint": "gated:Gated"})
+    rules = {"count": rounds, "deadline_seconds": deadline, "on_straggler": "Drop", "max_extensions": 1000}
+    spec = job.spec.model_copy(update={"rounds": job.spec.rounds.model_copy(update=rules)})
+    return job.model_copy(update={"spec": spec, "metadata": job.metadata.model_copy(update={"name": name})})
