@@ -3,7 +3,7 @@
     python -m benchmarks [NAME ...] [--peers DIR] [--work DIR]
     python -m benchmarks --tables
 
-Without names, all of them: half an hour to an hour. Figures of those not run stay as they were.
+Without names, all of them: about an hour. Figures of those not run stay as they were.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import headline, results, tables
+from benchmarks import headline, results, tables, targets
 from benchmarks.catalog import ALL, Benchmark
 from benchmarks.options import progress
 from benchmarks.results import Result, Results
@@ -72,12 +72,17 @@ def run(wanted: Sequence[Benchmark], peers: Path | None, work: Path | None) -> l
 
 def write_tables(found: Results) -> None:
     """The tables of docs/benchmarks.md, and of README.md where it has a place for them."""
-    rewrite(ROOT / "docs" / "benchmarks.md", tables.docs_page(found))
+    rewrite(ROOT / "docs" / "benchmarks.md", docs_page(found))
     readme = ROOT / "README.md"
     if f"<!-- {headline.PLACE}:begin -->" not in readme.read_text(encoding="utf-8"):
         progress(f"README.md has no place for figures (<!-- {headline.PLACE}:begin -->): left as it is.")
         return
     rewrite(readme, headline.readme_page(found))
+
+
+def docs_page(found: Results) -> tables.Page:
+    """All places of docs/benchmarks.md."""
+    return {**tables.docs_page(found), targets.PLACE: targets.targets_table(found)}
 
 
 def rewrite(path: Path, page: tables.Page) -> None:

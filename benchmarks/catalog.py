@@ -29,9 +29,22 @@ class Benchmark:
 
 
 ALL = (
-    Benchmark(name="small", module="benchmarks.rounds", options="--model small --rounds 30 --repeats 3", peers=True),
-    Benchmark(name="large", module="benchmarks.rounds", options="--model large --rounds 5 --repeats 3", peers=True),
-    Benchmark(name="huge", module="benchmarks.rounds", options="--model huge --rounds 2"),
+    Benchmark(
+        name="small",
+        module="benchmarks.rounds",
+        options="--log kafka sqlite --model small --rounds 30 --warm-up 30 --repeats 3",
+        peers=True,
+    ),
+    Benchmark(
+        name="large",
+        module="benchmarks.rounds",
+        options="--log kafka sqlite --model large --rounds 5 --repeats 3",
+        peers=True,
+    ),
+    Benchmark(
+        name="huge", module="benchmarks.rounds", options="--log kafka sqlite --model huge --rounds 2 --warm-up 1"
+    ),
+    Benchmark(name="stream", module="benchmarks.stream", options="--log kafka sqlite --records 100000 --repeats 3"),
     Benchmark(name="heart-disease", module="benchmarks.heart_disease", options="--seeds 5", work=True),
     Benchmark(name="stroke", module="benchmarks.stroke", options="--folds 5 --repeats 3", work=True),
     Benchmark(
@@ -41,7 +54,7 @@ ALL = (
         work=True,
     ),
     Benchmark(name="heart-failure", module="benchmarks.heart_failure", options="--seeds 1", work=True),
-    Benchmark(name="log", module="benchmarks.log"),
+    Benchmark(name="log", module="benchmarks.log", options="--log kafka sqlite"),
     Benchmark(name="strategies", module="benchmarks.strategies", options="--hospitals 10"),
 )
 """In the order of the docs."""

@@ -1,7 +1,9 @@
-"""What processes cost while they run: CPU seconds, peak memory, and what the machine's other work took meanwhile."""
+"""What processes cost while they run: CPU seconds, memory, disk, and what the machine's other work took meanwhile."""
 
+import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +18,30 @@ class Moment:
     time: float
     """Seconds since the epoch."""
     cpu: float
-    """Of a process and all its descendants, the dead ones included, in seconds."""
+    """Of a process and all its descendants but the broker, the dead ones included, in seconds."""
     machine: float
     """Of everything on the machine, in seconds."""
+    broker: float = 0.0
+    """Of the broker, in seconds; 0 if there is none."""
 
     @classmethod
-    def now(cls, root: psutil.Process) -> "Moment":
-        """Up to now, by `root` and all below it."""
+    def now(cls, root: psutil.Process, broker: psutil.Process | None = None) -> "Moment":
+        """Up to now, by `root` and all below it, the broker apart."""
         machine = psutil.cpu_times()
-        return cls(time=time.time(), cpu=cpu_seconds(root), machine=machine.user + machine.system + machine.nice)
+        return cls(
+            time=time.time(),
+            cpu=cpu_seconds(root, broker),
+            machine=machine.user + machine.system + machine.nice,
+            broker=sum(broker.cpu_times()[:4]) if broker else 0.0,
+        )
 
 
-def cpu_seconds(root: psutil.Process) -> float:
-    """CPU seconds of a process and its descendants; those that died count with whoever reaped them."""
+def cpu_seconds(root: psutil.Process, apart: psutil.Process | None = None) -> float:
+    """CPU seconds of a process and its descendants but one; those that died count with whoever reaped them."""
     while True:
         tree = family(root)
         with suppress(psutil.NoSuchProcess):
-            used = sum(sum(process.cpu_times()[:4]) for process in tree)
+            used = sum(sum(process.cpu_times()[:4]) for process in tree if process != apart)
             # one that died in between is missing or counted twice
             if family(root) == tree:
                 return used
@@ -45,7 +54,7 @@ def family(root: psutil.Process) -> list[psutil.Process]:
 
 def other_cores(first: Moment, last: Moment) -> float:
     """Cores that the machine's other work kept busy between two moments; near 0 on a quiet machine."""
-    others = (last.machine - first.machine) - (last.cpu - first.cpu)
+    others = (last.machine - first.machine) - (last.cpu - first.cpu) - (last.broker - first.broker)
     return max(others, 0.0) / (last.time - first.time)
 
 
@@ -69,29 +78,53 @@ def peak_mib(pid: int) -> float:
     return int(rest.split()[0]) / 1024 if rest else 0.0
 
 
+Blocks = Mapping[tuple[int, int], int]
+"""What each file occupies, in 512 bytes, by its device and number: one with two names counts once."""
+
+
 class Disk:
-    """The most that a folder has held, looked at four times a second at most: looking costs, too."""
+    """The most that a folder and processes have held beyond what was there at first.
+
+    Looked at four times a second at most: looking costs, too.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._next = folder, 0.0
+        self._folder, self._next, self._before = folder, 0.0, held(folder)
         self.peak_mib = 0.0
 
-    def note(self) -> None:
-        """Look, if it is time."""
+    def note(self, pids: Iterable[int]) -> None:
+        """Look, if it is time: what the folder holds, and the nameless files that these processes have open."""
         if time.monotonic() >= self._next:
-            self.look()
+            self.look(pids)
             self._next = time.monotonic() + 0.25
 
-    def look(self) -> None:
+    def look(self, pids: Iterable[int] = ()) -> None:
         """Whatever the time."""
-        self.peak_mib = max(self.peak_mib, held_mib(self._folder))
+        self.peak_mib = max(self.peak_mib, grown_mib(self._before, held(self._folder, pids)))
 
 
-def held_mib(folder: Path) -> float:
-    """What a folder's files occupy on the disk; one with two names, as an update handed to the log, counts once."""
-    blocks: dict[int, int] = {}
+def held(folder: Path, pids: Iterable[int] = ()) -> Blocks:
+    """What a folder's files and processes' nameless ones occupy on the disk."""
+    found = (*_files(folder), *(each for pid in pids for each in _nameless(pid)))
+    return {(status.st_dev, status.st_ino): status.st_blocks for status in found}
+
+
+def grown_mib(before: Blocks, now: Blocks) -> float:
+    """What came on top; what went meanwhile makes no room for it."""
+    return sum(max(blocks - before.get(file, 0), 0) for file, blocks in now.items()) * 512 / 2**20
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # files come and go meanwhile
-            status = path.lstat()
-            blocks[status.st_ino] = status.st_blocks
-    return sum(blocks.values()) * 512 / 2**20
+            yield path.lstat()
+
+
+def _nameless(pid: int) -> Iterator[os.stat_result]:
+    """A process's temporary files that it has removed already, so that they end with it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                    yield status

@@ -4,24 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.results import Results
-from benchmarks.tables import Page, number, peer_name, table, ways
+from benchmarks.tables import THEIRS, WITH_BROKER, Page, number, our_name, peer_name, table, ways
 
 PLACE = "benchmarks"
 """README.md has `<!-- benchmarks:begin -->` and `<!-- benchmarks:end -->`."""
 
 CAVEAT = (
-    "All on one machine: ours through a log on its disk, the others through sockets. "
+    "All on one machine; CPU is of all processes, the broker's included. "
     "[What is not comparable](docs/benchmarks.md#what-is-not-comparable)."
 )
 
 COSTS = (
     ("small", "wall_seconds_per_round", "round of 19,608 parameters: wall, s"),
-    ("small", "cpu_seconds_per_round", "the same: CPU of all processes, s"),
+    ("small", WITH_BROKER, "the same: CPU, s"),
     ("small", "start_seconds", "start to round 1, s"),
     ("large", "wall_seconds_per_round", "round of 25 million parameters (100 MB): wall, s"),
-    ("large", "cpu_seconds_per_round", "the same: CPU of all processes, s"),
+    ("large", WITH_BROKER, "the same: CPU, s"),
     ("large", "aggregator_peak_mib", "the same: peak memory of the aggregator, MiB"),
     ("large", "hospital_peak_mib", "the same: peak memory of a hospital, MiB"),
+    ("huge", "wall_seconds_per_round", "round of 250 million parameters (1 GB): wall, s"),
+    ("huge", "aggregator_peak_mib", "the same: peak memory of the aggregator, MiB"),
+    ("stream", "records_per_second", "one writer, one reader: records of 4 KiB a second"),
 )
 """Benchmark, figure, and how it is called."""
 
@@ -41,19 +44,26 @@ def readme_page(results: Results) -> Page:
 
 
 def costs(results: Results) -> str:
-    """Ours beside the peers'; medians."""
+    """Ours on each log beside the peers'; medians."""
     rows = [row for row in COSTS if row[0] in results]
     if not rows:
         return ""
+    ours = list(dict.fromkeys(our_name(each) for name, _, _ in rows for each in _ours(results, name)))
     peers = list(dict.fromkeys(peer_name(peer) for name, _, _ in rows for peer in _peers(results, name)))
-    shown = table(["3 hospitals, no training", "Consilia", *peers], [_cost(results, row, peers) for row in rows])
+    shown = table(["3 hospitals, no training", *ours, *peers], [_cost(results, row, [*ours, *peers]) for row in rows])
     return f"{shown}\n\n{CAVEAT}" if peers else shown
 
 
-def _cost(results: Results, row: tuple[str, str, str], peers: Sequence[str]) -> list[str]:
+def _cost(results: Results, row: tuple[str, str, str], columns: Sequence[str]) -> list[str]:
     name, figure, words = row
-    theirs = {peer_name(peer): number(peer[figure]) for peer in _peers(results, name)}
-    return [words, f"**{number(results[name].measured[figure])}**", *(theirs.get(peer, "") for peer in peers)]
+    shown = {our_name(each): f"**{number(each[figure])}**" for each in _ours(results, name)}
+    theirs = THEIRS.get(figure, figure)
+    shown |= {peer_name(peer): number(peer[theirs]) for peer in _peers(results, name)}
+    return [words, *(shown.get(column, "") for column in columns)]
+
+
+def _ours(results: Results, name: str) -> Sequence[Mapping[str, Any]]:
+    return list(results[name].measured["ours"])
 
 
 def _peers(results: Results, name: str) -> Sequence[Mapping[str, Any]]:

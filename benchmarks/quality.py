@@ -62,6 +62,9 @@ class Milestones:
     def measuring(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def fetching(self, done: int, total: int) -> None:
+        """Nothing."""
+
     def note(self, text: str) -> None:
         """As it is."""
         progress(text)

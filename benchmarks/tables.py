@@ -4,22 +4,28 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.logs import NAMES
 from benchmarks.quality import spread_text
 from benchmarks.results import Result, Results
 from consilia.errors import RunError
 
+WITH_BROKER = "cpu_seconds_per_round_with_broker"
 ROUND_ROWS = {
     "wall_seconds_per_round": "wall, s a round: median",
     "wall_seconds_mean": "wall, s a round: mean",
     "wall_seconds_worst": "wall, s: the worst round",
-    "cpu_seconds_per_round": "CPU of all processes, s a round",
+    WITH_BROKER: "CPU of all processes, s a round",
+    "broker_cpu_seconds_per_round": "of which the broker",
     "aggregator_peak_mib": "aggregator, peak MiB",
     "hospital_peak_mib": "hospital, peak MiB",
+    "broker_peak_mib": "broker, peak MiB",
     "disk_peak_mib": "disk, peak MiB",
     "start_seconds": "start to round 1, s",
     "rounds": "rounds",
     "other_cpu_cores": "cores busy with other work",
 }
+THEIRS = {WITH_BROKER: "cpu_seconds_per_round", "broker_cpu_seconds_per_round": "", "broker_peak_mib": ""}
+"""What peers call it, where that differs; empty where they have no such thing."""
 
 Page = Mapping[str, str]
 """Markdown by the name of the place where it belongs."""
@@ -68,13 +74,19 @@ def machine(results: Results) -> str:
 
 
 def rounds_table(measured: Mapping[str, Any]) -> str:
-    """Ours, and the peers beside it with how many times ours their figures are."""
-    peers = measured.get("peers", [])
-    head = ["", "Consilia", *(f"{peer_name(peer)} ({peer['transport']})" for peer in peers)]
+    """Ours on each log, and the peers beside it with how many times ours their figures are."""
+    ours, peers = measured["ours"], measured.get("peers", [])
+    head = ["", *map(our_name, ours), *(f"{peer_name(peer)} ({peer['transport']})" for peer in peers)]
     rows = [
-        [words, number(measured[name]), *(beside(peer, name) for peer in peers)] for name, words in ROUND_ROWS.items()
+        [words, *(number(each[name]) for each in ours), *(beside(peer, name) for peer in peers)]
+        for name, words in ROUND_ROWS.items()
     ]
     return table(head, rows)
+
+
+def our_name(measured: Mapping[str, Any]) -> str:
+    """With the log."""
+    return f"Consilia {NAMES[measured['log']]}"
 
 
 def peer_name(peer: Mapping[str, Any]) -> str:
@@ -85,10 +97,11 @@ def peer_name(peer: Mapping[str, Any]) -> str:
 
 def beside(peer: Mapping[str, Any], name: str) -> str:
     """A peer's figure, and how many times ours it is where that was reckoned."""
-    if name not in peer:
-        return "not measured"
-    times = peer["times_ours"].get(name)
-    return number(peer[name]) + (f" ({number(times)} times ours)" if times else "")
+    theirs = THEIRS.get(name, name)
+    if theirs not in peer:
+        return "not measured" if theirs else ""
+    times = peer["times_ours"].get(theirs)
+    return number(peer[theirs]) + (f" ({number(times)} times ours)" if times else "")
 
 
 def quality_table(measured: Mapping[str, Any]) -> str:
@@ -109,8 +122,18 @@ def plain_table(measured: Mapping[str, Any]) -> str:
     return table(["", ""], [[name.replace("_", " "), number(value)] for name, value in measured.items()])
 
 
-def number(value: float) -> str:
+def logs_table(measured: Mapping[str, Any]) -> str:
+    """Each field by its own name, a column for each log."""
+    ours = measured["ours"]
+    fields = [name for name in ours[0] if name != "log"]
+    rows = [[name.replace("_", " "), *(number(each[name]) for each in ours)] for name in fields]
+    return table(["", *map(our_name, ours)], rows)
+
+
+def number(value: float | None) -> str:
     """Three digits that count; whole numbers whole."""
+    if value is None:
+        return "not measured"
     if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}"
@@ -126,11 +149,12 @@ SECTIONS: Mapping[str, Section] = {
     "small": rounds_table,
     "large": rounds_table,
     "huge": rounds_table,
+    "stream": logs_table,
     "heart-disease": quality_table,
     "stroke": quality_table,
     "stroke-outcome": quality_table,
     "heart-failure": quality_table,
-    "log": plain_table,
+    "log": logs_table,
     "strategies": plain_table,
 }
 """How each benchmark's results are shown."""

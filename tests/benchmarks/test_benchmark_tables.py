@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import headline, results, tables
-from benchmarks.__main__ import parse
+from benchmarks import headline, results, tables, targets
+from benchmarks.__main__ import docs_page, parse
 from benchmarks.catalog import ALL
 from benchmarks.results import Result
 from consilia.errors import RunError
@@ -28,7 +28,7 @@ def result(**changes):
 
 def test_the_docs_show_the_kept_results():
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert tables.fill(text, tables.docs_page(results.load())) == text, "run `python -m benchmarks --tables`"
+    assert tables.fill(text, docs_page(results.load())) == text, "run `python -m benchmarks --tables`"
 
 
 def test_the_readme_shows_the_kept_results():
@@ -110,6 +110,55 @@ def test_results_survive_the_file(tmp_path):
     assert results.load(tmp_path / "results.json") == kept
     assert json.loads((tmp_path / "results.json").read_text()).keys() == {"small"}
     assert results.load(tmp_path / "absent.json") == {}
+
+
+ROUND = dict.fromkeys(tables.ROUND_ROWS, 0.5) | {"cpu_seconds_per_round": 0.25}
+PEER = {
+    "peer": "flower", "version": "1", "transport": "grpc", "rounds": 2, "start_seconds": 5.0, "other_cpu_cores": 0.1,
+    "wall_seconds_per_round": 6.0, "wall_seconds_mean": 6.0, "wall_seconds_worst": 7.0, "cpu_seconds_per_round": 3.0,
+    "aggregator_peak_mib": 100.0, "hospital_peak_mib": 200.0, "times_ours": {"cpu_seconds_per_round": 6.0},
+}  # fmt: skip
+BOTH = {"ours": [ROUND | {"log": "kafka"}, ROUND | {"log": "sqlite", "broker_peak_mib": None}], "peers": [PEER]}
+
+
+def row(table, words):
+    (found,) = [line for line in table.splitlines() if line.startswith(f"| {words} |")]
+    return [cell.strip() for cell in found.strip("|").split("|")][1:]
+
+
+def test_both_logs_and_the_peers_stand_beside_each_other():
+    table = tables.rounds_table(BOTH)
+    assert row(table, "") == ["Consilia over Kafka", "Consilia on SQLite", "Flower 1 (grpc)"]
+    assert row(table, "CPU of all processes, s a round") == ["0.500", "0.500", "3.00 (6.00 times ours)"]
+    assert row(table, "broker, peak MiB") == ["0.500", "not measured", ""]
+    assert row(table, "disk, peak MiB") == ["0.500", "0.500", "not measured"]
+
+
+def test_the_headline_has_a_column_for_each_log_and_peer():
+    page = headline.costs({"small": result(measured=BOTH)})
+    assert row(page, "3 hospitals, no training") == ["Consilia over Kafka", "Consilia on SQLite", "Flower 1"]
+    assert row(page, "the same: CPU, s") == ["**0.500**", "**0.500**", "3.00"]
+
+
+def test_a_target_is_met_or_not_by_what_kafka_reached():
+    stream = {"ours": [{"log": "sqlite", "records_per_second": 9e9}, {"log": "kafka", "records_per_second": 20_000.0}]}
+    found = targets.targets_table({"small": result(measured=BOTH), "stream": result(measured=stream)})
+    assert row(found, "small round: wall, s") == ["< 0.25", "0.500", "no", "6.00"]
+    assert row(found, "start to round 1, s") == ["< 3", "0.500", "yes", "5.00"]
+    assert row(found, "records of 4 KiB a second") == ["≥ 20,000", "20,000", "yes", ""]
+    assert targets.targets_table({}) == "Not measured yet."
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed():
+    unknown = ROUND | {"log": "kafka", tables.WITH_BROKER: None}
+    found = targets.targets_table({"large": result(measured={"ours": [unknown]})})
+    assert row(found, "its CPU with the broker, s") == ["< 3.5", "not measured", ""]
+
+
+def test_memory_is_compared_in_the_targets_megabytes():
+    measured = {"ours": [ROUND | {"log": "kafka", "aggregator_peak_mib": 580.0}]}
+    found = targets.targets_table({"large": result(measured=measured)})
+    assert row(found, "its aggregator, peak MB") == ["< 600", "608", "no"]
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are(capsys):

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
 
-from benchmarks.costs import Disk, Moment, Peaks, cpu_seconds, held_mib, other_cores
+from benchmarks.costs import Disk, Moment, Peaks, cpu_seconds, grown_mib, held, other_cores
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
 """0.3 CPU seconds, however busy the machine is."""
@@ -48,11 +49,22 @@ def test_a_peak_is_kept_when_its_process_is_gone():
     assert seen > 1
 
 
+def test_the_brokers_cpu_is_told_apart():
+    program = f"{BURN}\nprint('burnt', flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1) as child:
+        first = Moment.now(psutil.Process(), psutil.Process(child.pid))
+        assert child.stdout.readline() == b"burnt\n"
+        last = Moment.now(psutil.Process(), psutil.Process(child.pid))
+        child.stdin.close()
+    assert last.broker >= 0.28
+    assert last.cpu - first.cpu < 0.28
+
+
 def test_a_file_with_two_names_occupies_the_disk_once(tmp_path):
     (tmp_path / "update").write_bytes(os.urandom(3 << 20))
-    single = held_mib(tmp_path)
+    single = grown_mib({}, held(tmp_path))
     (tmp_path / "again").hardlink_to(tmp_path / "update")
-    assert held_mib(tmp_path) == single >= 3
+    assert grown_mib({}, held(tmp_path)) == single >= 3
 
 
 def test_the_disks_peak_outlives_what_caused_it(tmp_path):
@@ -62,3 +74,23 @@ def test_the_disks_peak_outlives_what_caused_it(tmp_path):
     (tmp_path / "update").unlink()
     disk.look()
     assert disk.peak_mib >= 3
+
+
+def test_what_an_earlier_run_left_does_not_count_and_makes_no_room_when_it_goes(tmp_path):
+    (tmp_path / "old").write_bytes(os.urandom(3 << 20))
+    disk = Disk(tmp_path)
+    disk.look()
+    assert disk.peak_mib == 0
+    (tmp_path / "new").write_bytes(os.urandom(2 << 20))
+    (tmp_path / "old").unlink()
+    disk.look()
+    assert 2 <= disk.peak_mib < 2.1
+
+
+def test_files_without_a_name_count_with_the_process_that_has_them(tmp_path):
+    before = held(tmp_path, [os.getpid()])
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        file.write(os.urandom(3 << 20))
+        file.flush()
+        assert grown_mib(before, held(tmp_path, [os.getpid()])) >= 3
+        assert grown_mib(before, held(tmp_path)) == 0

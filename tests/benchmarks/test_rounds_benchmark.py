@@ -1,18 +1,22 @@
-"""`python -m benchmarks.rounds`, alone and beside made-up peers."""
+"""`python -m benchmarks.rounds`, on either log, alone and beside made-up peers."""
 
 import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
+import psutil
 import pytest
 
+from benchmarks.logs import Place
 from benchmarks.peers import MODELS, PeerMeasurement, figures, find_peers
 from benchmarks.repeats import together
 from benchmarks.rounds import Measurement
 from consilia.errors import RunError
+from consilia.log.opening import open_log
 
 ROOT = Path(__file__).parents[2]
 SAID = {
@@ -27,6 +31,12 @@ def rounds(*arguments, **environment):
         [sys.executable, "-m", "benchmarks.rounds", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture
+def log_on_session_broker(kafka_broker):
+    with closing(open_log(f"kafka://{kafka_broker.bootstrap}")) as log:
+        yield log
 
 
 @pytest.fixture
@@ -47,24 +57,61 @@ def peers(tmp_path):
 def test_one_json_line_holds_every_documented_figure():
     done = rounds("--rounds", 2, "--hospitals", 1, "--json")
     (line,) = done.stdout.splitlines()
-    said = json.loads(line)
-    assert said.keys() == {field.name for field in fields(Measurement)} | {"repeats"}
-    assert (said["rounds"], said["hospitals"], said["model"], said["log"]) == (2, 1, "small", "sqlite")
-    assert 0 < said["wall_seconds_per_round"] <= said["wall_seconds_worst"]
-    assert said["cpu_seconds_per_round"] > 0
-    assert said["aggregator_peak_mib"] > 10
-    assert said["start_seconds"] > 0
+    (ours,) = json.loads(line)["ours"]
+    assert ours.keys() == {field.name for field in fields(Measurement)}
+    assert (ours["rounds"], ours["hospitals"], ours["model"], ours["log"]) == (2, 1, "small", "sqlite")
+    assert 0 < ours["wall_seconds_per_round"] <= ours["wall_seconds_worst"]
+    assert ours["cpu_seconds_per_round"] > 0
+    assert ours["cpu_seconds_per_round_with_broker"] == ours["cpu_seconds_per_round"]
+    assert ours["aggregator_peak_mib"] > 10
+    assert ours["start_seconds"] > 0
+
+
+def test_rounds_over_a_given_cluster_leave_no_topic_there(kafka_broker, log_on_session_broker):
+    before = log_on_session_broker.topics()
+    done = rounds("--log", "kafka", "--kafka", kafka_broker.bootstrap, "--rounds", 3, "--warm-up", 0, "--json")
+    (ours,) = json.loads(done.stdout)["ours"]
+    assert (ours["rounds"], ours["hospitals"], ours["log"]) == (3, 3, "kafka")
+    assert 0 < ours["wall_seconds_per_round"] <= ours["wall_seconds_worst"]
+    assert ours["cpu_seconds_per_round_with_broker"] is None  # the broker is somebody else's
+    noise = [topic for topic in log_on_session_broker.topics() if "noise-small" in topic]
+    assert not set(noise) - set(before)
+
+
+@pytest.mark.slow
+def test_a_broker_of_the_benchmarks_own_is_measured_apart(kafka_runtime):
+    done = rounds("--log", "kafka", "sqlite", "--rounds", 2, "--hospitals", 1, "--warm-up", 1, "--json")
+    kafka, sqlite = json.loads(done.stdout)["ours"]
+    assert (kafka["log"], sqlite["log"]) == ("kafka", "sqlite")
+    whole = kafka["cpu_seconds_per_round"] + kafka["broker_cpu_seconds_per_round"]
+    assert kafka["cpu_seconds_per_round_with_broker"] == pytest.approx(whole, abs=0.001)
+    assert kafka["broker_cpu_seconds_per_round"] > 0
+    assert kafka["broker_peak_mib"] > 100
+    assert (sqlite["broker_cpu_seconds_per_round"], sqlite["broker_peak_mib"]) == (0, 0)
 
 
 def test_peers_run_in_turn_and_their_figures_stand_beside_ours(peers):
     done = rounds("--rounds", 12, "--hospitals", 1, "--repeats", 2, "--peers", peers, "--json", PEERS_HOME=str(peers))
     said = json.loads(done.stdout)
-    assert [line.rpartition(" ")[2] for line in done.stderr.splitlines()] == 2 * ["Consilia", "nvflare", "flower"]
+    assert [line.rpartition(": ")[2] for line in done.stderr.splitlines()] == 2 * [
+        "Consilia on SQLite",
+        "nvflare",
+        "flower",
+    ]
     assert [peer["peer"] for peer in said["peers"]] == ["nvflare", "flower"]
-    times = said["peers"][1]["times_ours"]
-    assert times["wall_seconds_mean"] == pytest.approx(5.0 / said["wall_seconds_mean"], rel=0.01)
+    (ours,), times = said["ours"], said["peers"][1]["times_ours"]
+    assert times["wall_seconds_mean"] == pytest.approx(5.0 / ours["wall_seconds_mean"], rel=0.01)
+    assert times["cpu_seconds_per_round"] == pytest.approx(3.5 / ours["cpu_seconds_per_round_with_broker"], rel=0.01)
     assert (peers / "nvflare" / "run.sh.arguments").read_text().split() == ["small", "10", "1"]
     assert (peers / "flower" / "run.sh.arguments").read_text().split() == ["small", "10", "1", "venv-flwr-grpc"]
+
+
+def test_a_broker_that_has_died_is_noticed():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        place = Place("kafka://127.0.0.1:1", psutil.Process(process.pid))
+        place.check()
+    with pytest.raises(RunError, match="the broker has died"):
+        place.check()
 
 
 def test_a_peers_megabytes_become_mebibytes():
@@ -114,7 +161,11 @@ def test_missing_scripts_and_environments_are_all_named(peers):
     [
         (("--rounds", "0"), "'0' is no whole number from 1 on"),
         (("--hospitals", "-1"), "'-1' is no whole number from 1 on"),
+        (("--warm-up", "-1"), "'-1' is no whole number from 0 on"),
         (("--model", "tiny"), "invalid choice: 'tiny'"),
+        (("--log", "paper"), "invalid choice: 'paper'"),
+        (("--log", "kafka", "--kafka", "nowhere"), "error: 'kafka://nowhere' names no brokers"),
+        (("--log", "kafka", "--kafka", "127.0.0.1:1"), "127.0.0.1:1"),
         (("--model", "huge", "--peers", "x"), "know no model called huge"),
         (("--peers", "x"), "error: --peers x lacks x/nvflare/run.sh and x/flower/run.sh"),
     ],
