@@ -2,12 +2,12 @@
 
 import re
 import signal
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from chaos_kafka import Stage
 from chaos_network import Wire
-from gated import Gate, gated_job
+from gated import gated_job
 from kafka.admin import OffsetSpec
 from proxies import ProxyServer
 
@@ -20,13 +20,16 @@ from consilia.wire.messages import RoundClosed, Update
 HOSPITALS = ("a", "b", "c")
 
 
-@contextmanager
-def staged(tmp_path, job, kafka, **ways):
-    """The job's stage, and the hospitals' gates."""
-    gates = {name: Gate(tmp_path / f"gate-{name}") for name in HOSPITALS}
-    parameters = {name: {"gate": str(gate.path)} for name, gate in gates.items()}
-    with Stage(job, tmp_path / "job", kafka, ways=ways, parameters=parameters) as stage:
-        yield stage, gates
+@pytest.fixture
+def stage(tmp_path, kafka_settings, nursery):
+    """Makes the stage of a job; what is given by a hospital's name is its way to the log."""
+    with ExitStack() as stack:
+
+        def make(name, *, rounds, ready=3, deadline=600, **ways):
+            job = gated_job(HOSPITALS, rounds=rounds, ready=ready, deadline=deadline, name=name)
+            return stack.enter_context(Stage(job, tmp_path / "job", kafka_settings, nursery, ways=ways))
+
+        yield make
 
 
 @contextmanager
@@ -56,10 +59,10 @@ def stale(stage, hospital):
     return [int(re.search(r"round (\d+) came", one.message)[1]) for one in refused if one.hospital == hospital]
 
 
-def held_in(stage, hospital, gate):
+def held_in(stage, hospital):
     """The round in whose middle the hospital stands before its closed gate."""
-    gate.close()
-    stage.until(lambda: gate.holds)
+    stage.gates[hospital].close()
+    stage.until(lambda: stage.gates[hospital].holds)
     return (trained(stage, hospital) or [0])[-1] + 1
 
 
@@ -71,13 +74,13 @@ def finish(stage):
     assert stage.rounds == stage.job.spec.rounds.count
 
 
-def come_back(stage, gates, missed, back):
+def come_back(stage, missed, back):
     """Rounds go by without c; then it comes back and finds the newest, which waits at a's gate. Which one was it?"""
     stage.until(lambda: stage.rounds >= missed + 2)
-    newest = held_in(stage, "a", gates["a"])
+    newest = held_in(stage, "a")
     back()
     stage.until(lambda: stage.closed(newest))
-    gates["a"].open()
+    stage.gates["a"].open()
     finish(stage)
     return newest
 
@@ -93,20 +96,19 @@ def assert_away(stage, missed, newest):
 
 
 @pytest.mark.slow
-def test_who_joins_late_reads_the_newest_model_and_takes_part_in_the_newest_round(tmp_path, kafka_settings):
-    job = gated_job(HOSPITALS, rounds=12, ready=2, name="late-joiner")
-    with staged(tmp_path, job, kafka_settings) as (stage, gates):
-        stage.start(["a", "b"])
-        stage.until(lambda: stage.rounds >= 4)
-        newest = held_in(stage, "a", gates["a"])
-        stage.start_one("c")
-        stage.until(lambda: trained(stage, "c"))
-        assert first_model(kafka_settings, job) > 0, "old models are still there: it might have read them"
-        gates["a"].open()
-        finish(stage)
-    assert cohorts(stage) == [["a", "b"]] * (newest - 1) + [["a", "b", "c"]] * (12 - newest + 1)
-    assert trained(stage, "c") == list(range(newest, 13))
-    assert stale(stage, "c") == []
+def test_who_joins_late_reads_the_newest_model_and_takes_part_in_the_newest_round(stage, kafka_settings):
+    late = stage("late-joiner", rounds=12, ready=2)
+    late.start(["a", "b"])
+    late.until(lambda: late.rounds >= 4)
+    newest = held_in(late, "a")
+    late.start_one("c")
+    late.until(lambda: trained(late, "c"))
+    assert first_model(kafka_settings, late.job) > 0, "old models are still there: it might have read them"
+    late.gates["a"].open()
+    finish(late)
+    assert cohorts(late) == [["a", "b"]] * (newest - 1) + [["a", "b", "c"]] * (12 - newest + 1)
+    assert trained(late, "c") == list(range(newest, 13))
+    assert stale(late, "c") == []
 
 
 def first_model(kafka, job):
@@ -117,51 +119,50 @@ def first_model(kafka, job):
 
 
 @pytest.mark.slow
-def test_who_is_stopped_for_rounds_comes_back_to_the_newest_one(tmp_path, kafka_settings):
-    job = gated_job(HOSPITALS, rounds=16, ready=3, deadline=3, name="stopped")
-    with staged(tmp_path, job, kafka_settings) as (stage, gates):
-        stage.start()
-        stage.until(lambda: stage.rounds >= 2)
-        missed = held_in(stage, "c", gates["c"])
-        stage.signal("c", signal.SIGSTOP)
-        gates["c"].open()
-        newest = come_back(stage, gates, missed, lambda: stage.signal("c", signal.SIGCONT))
-    assert_away(stage, missed, newest)
+def test_who_is_stopped_for_rounds_comes_back_to_the_newest_one(stage):
+    stopped = stage("stopped", rounds=14, deadline=3)
+    stopped.start()
+    stopped.until(lambda: stopped.rounds >= 2)
+    missed = held_in(stopped, "c")
+    stopped.signal("c", signal.SIGSTOP)
+    stopped.gates["c"].open()
+    newest = come_back(stopped, missed, lambda: stopped.signal("c", signal.SIGCONT))
+    assert_away(stopped, missed, newest)
 
 
-def cut_off(stage, gates, wire):
+def cut_off(stage, wire):
     """Cut c's network while it trains, and let it finish: the round, and the update that it cannot send."""
     stage.start()
     stage.until(lambda: stage.rounds >= 2)
-    missed = held_in(stage, "c", gates["c"])
+    missed = held_in(stage, "c")
     wire.cut()
-    gates["c"].open()
+    stage.gates["c"].open()
     header = stage.seed.party("c") / "outbox" / f"{missed}.json"
     stage.until(header.exists)
     return missed, Update.model_validate_json(header.read_bytes())
 
 
 @pytest.mark.slow
-def test_what_was_trained_while_the_network_was_cut_counts_where_the_round_is_still_open(tmp_path, kafka_settings):
-    job = gated_job(HOSPITALS, rounds=8, ready=3, name="cut-off-and-in-time")
-    with wired(kafka_settings) as (way, wire), staged(tmp_path, job, kafka_settings, c=way) as (stage, gates):
-        number, update = cut_off(stage, gates, wire)
-        assert stage.closed(number) is None
+def test_what_was_trained_while_the_network_was_cut_counts_where_the_round_is_still_open(stage, kafka_settings):
+    with wired(kafka_settings) as (way, wire):
+        away = stage("cut-off-and-in-time", rounds=8, c=way)
+        number, update = cut_off(away, wire)
+        assert away.closed(number) is None
         wire.mend()
-        finish(stage)
-    assert cohorts(stage) == [["a", "b", "c"]] * 8
-    assert update.payload.sha256 in [counted.sha256 for counted in stage.closed(number).cohort]
-    assert trained(stage, "c") == list(range(1, 9))
+        finish(away)
+    assert cohorts(away) == [["a", "b", "c"]] * 8
+    assert update.payload.sha256 in [counted.sha256 for counted in away.closed(number).cohort]
+    assert trained(away, "c") == list(range(1, 9))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["mended", "forgotten", "killed"])
-def test_what_was_trained_while_the_network_was_cut_is_stale_where_the_round_is_over(tmp_path, kafka_settings, how):
+def test_what_was_trained_while_the_network_was_cut_is_stale_where_the_round_is_over(stage, kafka_settings, how):
     """The wire is mended; or with it all connections are lost without a word; or the trainer died meanwhile."""
-    job = gated_job(HOSPITALS, rounds=16, ready=3, deadline=3, name=f"cut-off-and-{how}")
-    with wired(kafka_settings) as (way, wire), staged(tmp_path, job, kafka_settings, c=way) as (stage, gates):
-        missed, _ = cut_off(stage, gates, wire)
+    with wired(kafka_settings) as (way, wire):
+        away = stage(f"cut-off-and-{how}", rounds=14, deadline=3, c=way)
+        missed, _ = cut_off(away, wire)
         if how == "killed":
-            stage.signal("c", signal.SIGKILL)
-        newest = come_back(stage, gates, missed, lambda: wire.mend(forgotten=how == "forgotten"))
-    assert_away(stage, missed, newest)
+            away.signal("c", signal.SIGKILL)
+        newest = come_back(away, missed, lambda: wire.mend(forgotten=how == "forgotten"))
+    assert_away(away, missed, newest)

@@ -35,19 +35,21 @@ def run(stage, killer, brokers):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_whoever_is_killed_the_broker_too_nothing_is_lost_or_counted_twice(tmp_path, killable_broker):
+def test_whoever_is_killed_the_broker_too_nothing_is_lost_or_counted_twice(tmp_path, killable_broker, nursery):
     broker = killable_broker()
     job = training_job(Normalised, rounds=40, names=HOSPITALS, aggregation={"strategy": "FedAdam"})
     restarts, rounds = Counter(), 0
     with Revived({BROKER: broker}) as brokers:
-        undisturbed = run(Stage(named(job, "undisturbed"), tmp_path / "undisturbed", broker.settings), NOBODY, brokers)
+        undisturbed = run(
+            Stage(named(job, "undisturbed"), tmp_path / "undisturbed", broker.settings, nursery), NOBODY, brokers
+        )
         killer = Killer(
             SEED, [name for name, kills in VICTIMS.items() for _ in range(kills)], longest_pause=1.0, longest_burst=3
         )
         started = monotonic()
         while not killer.done:
             name = f"after-{len(killer.kills)}-kills"
-            stage = Stage(named(job, name), tmp_path / name, broker.settings)
+            stage = Stage(named(job, name), tmp_path / name, broker.settings, nursery)
             said = run(stage, killer, brokers)
             assert_counted_once(said, job)
             assert results(said) == results(undisturbed)

@@ -11,6 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
+from gated import Gate
+
 from consilia.api import FederatedJob
 from consilia.broker.process import Broker
 from consilia.errors import TemporaryError
@@ -112,15 +114,18 @@ class Stage:
         job: FederatedJob,
         folder: Path,
         kafka: KafkaSettings,
+        processes: Processes,
         *,
         ways: Mapping[str, KafkaSettings] | None = None,
-        parameters: Mapping[str, dict[str, str]] | None = None,
     ) -> None:
-        """`ways` are for the parties that reach the log in a way of their own, `parameters` for their datasets."""
+        """`processes` are free for this job; `ways` are for the parties that reach the log in a way of their own."""
         folder.mkdir()
-        self.job, self.seed, self.kafka = job, SeedFolder(folder), kafka
+        self.job, self.seed, self.kafka, self.processes = job, SeedFolder(folder), kafka, processes
         self.names = list(job.spec.hospitals.names or [])
-        sites = [Site(hospital=name, path=None, parameters=(parameters or {}).get(name, {})) for name in self.names]
+        self.gates = {name: Gate(folder / f"gate-{name}") for name in self.names}
+        """By hospital, for tasks that wait before them."""
+        parameters = {name: {"gate": str(gate.path)} for name, gate in self.gates.items()}
+        sites = [Site(hospital=name, path=None, parameters=parameters[name]) for name in self.names]
         self.roster = self.seed.prepare(job, sites)
         for party in (AGGREGATOR, *self.names):
             self._lead(party, (ways or {}).get(party, kafka))
@@ -137,13 +142,11 @@ class Stage:
         kind.load(settings).model_copy(update={"log": kafka_url(file)}).save(settings)
 
     def __enter__(self) -> Self:
-        module = self.job.spec.task.entrypoint.partition(":")[0]
-        self.processes = Processes(module, self.seed.path / "nursery.log")
         self.listener = Listener(self.kafka, self.job.log_name, self.roster.aggregator)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.processes.close()
+        self.processes.end()
         self.listener.stop()
 
     def start(self, hospitals: Iterable[str] | None = None) -> None:
