@@ -78,12 +78,12 @@ def test_when_the_runner_is_killed_the_broker_ends_and_resume_works(tmp_path, ov
 
 @pytest.mark.slow
 def test_a_broker_that_dies_is_started_again_and_the_run_goes_on(tmp_path, over_sqlite):
-    file = job_file(tmp_path, rounds=ROUNDS, ready=2, seconds=SECONDS)
+    file = job_file(tmp_path, rounds=ROUNDS, ready=2, seconds=SECONDS, deadline=240)
     process = start(tmp_path, *run_args(file, "--kafka", "embedded"))
     list(wait_for(process, "round 2:"))
     (java,) = [each for each in kafkas(tmp_path) if each.name() == "java"]
     java.kill()
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=240)[0]
     assert process.returncode == 0, output
     assert "Kafka has died and is started again" in output
     assert model(tmp_path) == over_sqlite

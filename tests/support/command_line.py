@@ -13,9 +13,15 @@ SUPPORT = Path(__file__).parent
 
 
 def job_file(
-    folder: Path, *, rounds: int = 3, names: tuple[str, ...] = ("a", "bb"), ready: int = 1, **parameters: object
+    folder: Path,
+    *,
+    rounds: int = 3,
+    names: tuple[str, ...] = ("a", "bb"),
+    ready: int = 1,
+    deadline: int = 20,
+    **parameters: object,
 ) -> Path:
-    """A job that the learner `Drifting` plays; `parameters` are its."""
+    """A job that the learner `Drifting` plays; `deadline` is a round's, in seconds, `parameters` are the learner's."""
     job = {
         "apiVersion": "consilia.dev/v1alpha1",
         "kind": "FederatedJob",
@@ -24,7 +30,7 @@ def job_file(
             "task": {"entrypoint": "drifting:Drifting", "parameters": parameters},
             "dataset": "anything",
             "hospitals": {"names": list(names), "minReady": ready, "minUpdates": 1},
-            "rounds": {"count": rounds, "deadlineSeconds": 20},
+            "rounds": {"count": rounds, "deadlineSeconds": deadline},
         },
     }
     path = folder / "job.yaml"

@@ -59,6 +59,8 @@ class Federation:
         """
         roster = self._folder.prepare(self._job, self._sites)
         begin_model(self._processes, self._folder)
+        for module in self._run_log.modules:
+            self._processes.load(module)
         with closing(self._run_log.open(self._folder)) as log:  # while the model is made
             watch = Watch(log, self._job.log_name, roster.aggregator)
             start_with_model(self._processes, self._folder, [site.hospital for site in self._sites])

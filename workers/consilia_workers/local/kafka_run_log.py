@@ -1,19 +1,16 @@
-"""The log of a run on Kafka: on a cluster that others use too, or on a broker of the run's own.
+"""The log of a run on a Kafka cluster that others use too, and what it shares with one on a broker of the run's own.
 
 Imported only by who chose Kafka: its client takes a while to load.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from consilia.api import FederatedJob
-from consilia.broker.process import Broker
-from consilia.broker.runtime import Runtime
 from consilia.errors import ConsiliaError, RunError
 from consilia.kafka.connection import make_admin
 from consilia.kafka.diagnosis import require_entry
@@ -28,8 +25,8 @@ from consilia_workers.retirement import Retired, export_rounds, retire
 
 EMBEDDED = "embedded"
 """What is said instead of an address to have a broker of the run's own."""
-FOLDER = "kafka"
-"""That broker's folder in the run's."""
+MODULES = ("consilia.kafka.log",)
+"""What every party needs that talks through Kafka."""
 _ADDRESSES = re.compile(r"[^/]+:[0-9]+(,[^/]+:[0-9]+)*")
 
 
@@ -43,7 +40,9 @@ def choose(kafka: str, *, keep_topics: bool, display: Display) -> RunLog:
         LogAccessError, LogUnavailableError: the cluster does not let us in, or does not answer.
     """
     if kafka == EMBEDDED:
-        return EmbeddedRunLog(Runtime.find(display.fetching))
+        from consilia_workers.local.embedded_run_log import EmbeddedRunLog  # noqa: PLC0415 (which needs what is here)
+
+        return EmbeddedRunLog.ready(display)
     if Path(kafka).is_file():
         return ClusterRunLog(KafkaSettings.load(Path(kafka)), kafka_url(Path(kafka)), keep_topics=keep_topics)
     if not _ADDRESSES.fullmatch(kafka):
@@ -72,6 +71,8 @@ class ClusterRunLog:
         """
         self._where, self._url, self._keep = settings.where, url, keep_topics
         self._cluster = _cluster_id(settings)
+
+    modules = MODULES
 
     @property
     def mark(self) -> str:
@@ -125,55 +126,6 @@ class ClusterRunLog:
         partial.write_text(retired.model_dump_json(by_alias=True, exclude_none=True))
         partial.replace(seed.retired)
         return retired
-
-
-class EmbeddedRunLog:
-    """On a broker that the run starts in its own folder, and stops."""
-
-    mark, how = EMBEDDED, f"with --kafka {EMBEDDED}"
-
-    def __init__(self, runtime: Runtime) -> None:
-        """Nothing runs yet."""
-        self._runtime = runtime
-        self._broker: Broker | None = None
-
-    @contextmanager
-    def serving(self, folder: Path, display: Display) -> Iterator[None]:
-        """Begins to start at once; `open` waits for it."""
-        self._broker = Broker(folder / FOLDER, self._runtime)
-        display.note(f"starting Kafka on this machine; its own log is {self._broker.log}")
-        try:
-            self._broker.launch()
-            yield
-        finally:
-            self._broker.stop()
-
-    def place(self, seed: SeedFolder) -> SeedFolder:
-        """At the address that the broker has this time."""
-        return SeedFolder(seed.path, f"kafka://{self._running().bootstrap}")
-
-    def named(self, job: FederatedJob, uid: UUID) -> FederatedJob:
-        """With the uid: the seeds share the broker."""
-        return with_uid(job, uid)
-
-    def open(self, seed: SeedFolder) -> Log:
-        """Once the broker serves."""
-        self._running().wait_until_ready()
-        return open_log(seed.log)
-
-    def look(self, display: Display) -> None:
-        """Start it again if it has died: the parties wait for it, and it has lost nothing."""
-        broker = self._running()
-        if not broker.running():
-            display.note(f"Kafka has died and is started again; its own log is {broker.log}")
-            broker.start()
-
-    def clear(self, job: FederatedJob, seed: SeedFolder, display: Display) -> None:
-        """It stays with the run."""
-
-    def _running(self) -> Broker:
-        assert self._broker is not None
-        return self._broker
 
 
 def with_uid(job: FederatedJob, uid: UUID) -> FederatedJob:

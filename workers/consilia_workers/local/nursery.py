@@ -56,10 +56,13 @@ class Nursery:
                         self._obey(json.loads(line))
 
     def _obey(self, command: dict[str, str]) -> None:
-        if command["how"] == "end":
-            self._end_all()
-        else:
-            self._start(command)
+        match command["how"]:
+            case "end":
+                self._end_all()
+            case "load":
+                load(command["module"])
+            case _:
+                self._start(command)
 
     def _start(self, command: dict[str, str]) -> None:
         pid = self._fork(command) if command["how"] == "fork" else self._spawn(command)
@@ -126,12 +129,17 @@ def _take_protocol() -> tuple[int, int]:
     return commands, events
 
 
+def load(module: str) -> None:
+    """Import it; whatever is wrong with it, the program that needs it says in full."""
+    with suppress(Exception, SystemExit):
+        importlib.import_module(module)
+
+
 def main() -> None:
     """`python -m consilia_workers.local.nursery MODULE`: import the module, so that the children have it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to handle
     nursery = Nursery(*_take_protocol())
-    with suppress(Exception, SystemExit):  # whatever is wrong with it, the program that needs it says in full
-        importlib.import_module(sys.argv[1])
+    load(sys.argv[1])
     if "torch" in sys.modules:
         importlib.import_module("consilia_workers.training.preload").preload()
     nursery.run()

@@ -106,6 +106,10 @@ class Processes:
         self._lives[program.name] = _Life(program)
         self._command(program)
 
+    def load(self, module: str) -> None:
+        """Have it imported once for all that are forked from now on."""
+        self._tell({"how": "load", "module": module})
+
     def end(self) -> None:
         """End all that still run; nothing more is heard of them."""
         self._lives.clear()

@@ -1,5 +1,6 @@
 """Where the log of a run lies: what its kinds have in common, and the one on SQLite in the run's own folder."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ class RunLog(Protocol):
     @property
     def how(self) -> str:
         """How it was chosen, in words that end a sentence."""
+
+    @property
+    def modules(self) -> Sequence[str]:
+        """What its parties import besides their task: loaded once for all of them."""
 
     def serving(self, folder: Path, display: Display) -> AbstractContextManager[None]:
         """Within the block it serves, or will soon; `folder` is the run's."""
@@ -57,6 +62,7 @@ class SqliteRunLog:
 
     mark: str = SQLITE
     how: str = "without --kafka"
+    modules: Sequence[str] = ()
 
     def serving(self, folder: Path, display: Display) -> AbstractContextManager[None]:
         """Nothing has to run."""
