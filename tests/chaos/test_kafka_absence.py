@@ -2,12 +2,10 @@
 
 import re
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
-from chaos_kafka import Stage
 from chaos_network import Wire
-from gated import gated_job
 from kafka.admin import OffsetSpec
 from proxies import ProxyServer
 
@@ -16,20 +14,6 @@ from consilia.kafka.connection import make_admin
 from consilia.kafka.feed import partition
 from consilia.log import topics
 from consilia.wire.messages import RoundClosed, Update
-
-HOSPITALS = ("a", "b", "c")
-
-
-@pytest.fixture
-def stage(tmp_path, kafka_settings, nursery):
-    """Makes the stage of a job; what is given by a hospital's name is its way to the log."""
-    with ExitStack() as stack:
-
-        def make(name, *, rounds, ready=3, deadline=600, **ways):
-            job = gated_job(HOSPITALS, rounds=rounds, ready=ready, deadline=deadline, name=name)
-            return stack.enter_context(Stage(job, tmp_path / "job", kafka_settings, nursery, ways=ways))
-
-        yield make
 
 
 @contextmanager
@@ -44,14 +28,6 @@ def cohorts(stage):
     return [[c.hospital for c in each.cohort] for each in stage.said if isinstance(each, RoundClosed)]
 
 
-def trained(stage, hospital):
-    """The rounds that a hospital trained, in order, every attempt."""
-    output = stage.output(hospital)
-    return (
-        [int(number) for number in re.findall(r"trained round (\d+),", output.read_text())] if output.exists() else []
-    )
-
-
 def stale(stage, hospital):
     """The rounds for which a hospital's update was refused as late; nothing may be refused for another reason."""
     refused = [one for each in stage.said if isinstance(each, RoundClosed) for one in each.refused]
@@ -59,29 +35,14 @@ def stale(stage, hospital):
     return [int(re.search(r"round (\d+) came", one.message)[1]) for one in refused if one.hospital == hospital]
 
 
-def held_in(stage, hospital):
-    """The round in whose middle the hospital stands before its closed gate."""
-    stage.gates[hospital].close()
-    stage.until(lambda: stage.gates[hospital].holds)
-    return (trained(stage, hospital) or [0])[-1] + 1
-
-
-def finish(stage):
-    """The job's end: every round once, nothing taken back."""
-    stage.until(lambda: stage.finished and not stage.processes.names())
-    assert stage.listener.taken_back == []
-    assert [each.round for each in stage.said if isinstance(each, RoundClosed)] == [*range(1, stage.rounds + 1)]
-    assert stage.rounds == stage.job.spec.rounds.count
-
-
 def come_back(stage, missed, back):
     """Rounds go by without c; then it comes back and finds the newest, which waits at a's gate. Which one was it?"""
     stage.until(lambda: stage.rounds >= missed + 2)
-    newest = held_in(stage, "a")
+    newest = stage.held_in("a")
     back()
     stage.until(lambda: stage.closed(newest))
     stage.gates["a"].open()
-    finish(stage)
+    stage.finish()
     return newest
 
 
@@ -91,7 +52,7 @@ def assert_away(stage, missed, newest):
     assert stage.closed(missed).dropped == ["c"]
     assert newest in took_part
     assert not set(took_part) & set(range(missed, newest))
-    assert not set(trained(stage, "c")) & set(range(missed + 1, newest))
+    assert not set(stage.trained("c")) & set(range(missed + 1, newest))
     assert stale(stage, "c") == [missed]
 
 
@@ -100,14 +61,14 @@ def test_who_joins_late_reads_the_newest_model_and_takes_part_in_the_newest_roun
     late = stage("late-joiner", rounds=12, ready=2)
     late.start(["a", "b"])
     late.until(lambda: late.rounds >= 4)
-    newest = held_in(late, "a")
+    newest = late.held_in("a")
     late.start_one("c")
-    late.until(lambda: trained(late, "c"))
+    late.until(lambda: late.trained("c"))
     assert first_model(kafka_settings, late.job) > 0, "old models are still there: it might have read them"
     late.gates["a"].open()
-    finish(late)
+    late.finish()
     assert cohorts(late) == [["a", "b"]] * (newest - 1) + [["a", "b", "c"]] * (12 - newest + 1)
-    assert trained(late, "c") == list(range(newest, 13))
+    assert late.trained("c") == list(range(newest, 13))
     assert stale(late, "c") == []
 
 
@@ -123,7 +84,7 @@ def test_who_is_stopped_for_rounds_comes_back_to_the_newest_one(stage):
     stopped = stage("stopped", rounds=14, deadline=3)
     stopped.start()
     stopped.until(lambda: stopped.rounds >= 2)
-    missed = held_in(stopped, "c")
+    missed = stopped.held_in("c")
     stopped.signal("c", signal.SIGSTOP)
     stopped.gates["c"].open()
     newest = come_back(stopped, missed, lambda: stopped.signal("c", signal.SIGCONT))
@@ -134,7 +95,7 @@ def cut_off(stage, wire):
     """Cut c's network while it trains, and let it finish: the round, and the update that it cannot send."""
     stage.start()
     stage.until(lambda: stage.rounds >= 2)
-    missed = held_in(stage, "c")
+    missed = stage.held_in("c")
     wire.cut()
     stage.gates["c"].open()
     header = stage.seed.party("c") / "outbox" / f"{missed}.json"
@@ -145,14 +106,14 @@ def cut_off(stage, wire):
 @pytest.mark.slow
 def test_what_was_trained_while_the_network_was_cut_counts_where_the_round_is_still_open(stage, kafka_settings):
     with wired(kafka_settings) as (way, wire):
-        away = stage("cut-off-and-in-time", rounds=8, c=way)
+        away = stage("cut-off-and-in-time", rounds=8, ways={"c": way})
         number, update = cut_off(away, wire)
         assert away.closed(number) is None
         wire.mend()
-        finish(away)
+        away.finish()
     assert cohorts(away) == [["a", "b", "c"]] * 8
     assert update.payload.sha256 in [counted.sha256 for counted in away.closed(number).cohort]
-    assert trained(away, "c") == list(range(1, 9))
+    assert away.trained("c") == list(range(1, 9))
 
 
 @pytest.mark.slow
@@ -160,7 +121,7 @@ def test_what_was_trained_while_the_network_was_cut_counts_where_the_round_is_st
 def test_what_was_trained_while_the_network_was_cut_is_stale_where_the_round_is_over(stage, kafka_settings, how):
     """The wire is mended; or with it all connections are lost without a word; or the trainer died meanwhile."""
     with wired(kafka_settings) as (way, wire):
-        away = stage(f"cut-off-and-{how}", rounds=14, deadline=3, c=way)
+        away = stage(f"cut-off-and-{how}", rounds=14, deadline=3, ways={"c": way})
         missed, _ = cut_off(away, wire)
         if how == "killed":
             away.signal("c", signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Disturbed jobs over Kafka: processes and brokers on a stage, where they are killed, stopped and cut off."""
 
 import os
+import re
 import signal
 import threading
 from collections import Counter
@@ -134,6 +135,7 @@ class Stage:
         self.ended: dict[str, int] = {}
         """Who has ended for good, with the exit code."""
         self.expected_to_fail: set[str] = set()
+        self._mortal: set[str] = set()
 
     def _lead(self, party: str, way: KafkaSettings) -> None:
         file, settings = self.seed.party(party) / "kafka.json", self.seed.settings(party)
@@ -153,9 +155,14 @@ class Stage:
         """The aggregator, and all hospitals or these."""
         start_parties(self.processes, self.seed, list(self.names if hospitals is None else hospitals))
 
-    def start_one(self, party: str, *, name: str = "") -> None:
-        """One more process for a party; `name` is another than the party's where that still has one."""
+    def start_one(self, party: str, *, name: str = "", again: bool = True) -> None:
+        """One more process for a party; `name` is another than the party's where that still has one.
+
+        Killed, it is gone for good unless it is to be started `again`.
+        """
         name, aggregator = name or party, party == AGGREGATOR
+        if not again:
+            self._mortal.add(name)
         self.processes.start(
             Program(
                 name=name,
@@ -163,6 +170,7 @@ class Stage:
                 settings=self.seed.settings(party),
                 output=self.output(name),
                 how="spawn" if aggregator else "fork",
+                again=again,
             )
         )
 
@@ -174,12 +182,13 @@ class Stage:
     def tick(self, seconds: float = 0.01) -> None:
         """Take note of who has ended."""
         for ended in self.processes.poll(seconds):
-            if ended.code < 0 or ended.code == os.EX_TEMPFAIL:  # more often than a run on one machine has patience for
+            if ended.name not in self._mortal and (ended.code < 0 or ended.code == os.EX_TEMPFAIL):
+                # It has died more often than a run on one machine has patience for.
                 self.restarts[ended.name, ended.how] += 1
                 self.start_one(ended.name)
                 continue
             self.ended[ended.name] = ended.code
-            allowed = ended.code == 0 or ended.name in self.expected_to_fail
+            allowed = ended.code == 0 or ended.name in self.expected_to_fail | self._mortal
             assert allowed, f"{ended.name} {ended.how}: {self.output(ended.name).read_text()[-2000:]}"
         for again in self.processes.revivals():
             self.restarts[again.name, again.how] += 1
@@ -219,6 +228,29 @@ class Stage:
     def closed(self, number: int) -> RoundClosed | None:
         """How that round was closed, if it was."""
         return next((each for each in self.said if isinstance(each, RoundClosed) and each.round == number), None)
+
+    def trained(self, hospital: str) -> list[int]:
+        """The rounds that it trained, in order, every attempt."""
+        output = self.output(hospital)
+        found = re.findall(r"trained round (\d+),", output.read_text()) if output.exists() else []
+        return [int(number) for number in found]
+
+    def gave_way(self, name: str) -> bool:
+        """Whether a process of it ended because a newer one has taken its place."""
+        return re.search(r"^error: .*\bnewer process\b", self.output(name).read_text(), re.M | re.I) is not None
+
+    def held_in(self, hospital: str) -> int:
+        """Close its gate, wait until it stands before it: the round in whose middle it is."""
+        self.gates[hospital].close()
+        self.until(lambda: self.gates[hospital].holds)
+        return (self.trained(hospital) or [0])[-1] + 1
+
+    def finish(self) -> None:
+        """The job's end: all rounds, each closed once, nothing taken back, and the same for who comes only now."""
+        self.until(lambda: self.finished and not self.processes.names())
+        assert self.listener.taken_back == []
+        assert [each[0] for each in results(self.said)] == [*range(1, self.job.spec.rounds.count + 1)]
+        assert self.replay() == self.said
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process that runs."""

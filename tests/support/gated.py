@@ -51,12 +51,21 @@ class Gated(Linear):
         return super().loss(model, batch)
 
 
+class Wide(Gated):
+    """The same with 24 MB that nobody trains: an update, or a new model, takes a while to write."""
+
+    def model(self) -> nn.Module:
+        model = super().model()
+        model.register_parameter("ballast", nn.Parameter(torch.zeros(6_000_000)))
+        return model
+
+
 def gated_job(
-    names: tuple[str, ...], *, rounds: int, ready: int, updates: int = 2, deadline: int = 600, name: str = "gated"
+    name: str, names: tuple[str, ...], *, rounds: int, ready: int, deadline: int = 600, task: type[Gated] = Gated
 ) -> FederatedJob:
-    """Who is late is dropped after `deadline` seconds if enough `updates` are in; else the round is extended."""
-    hospitals = {"names": list(names), "minReady": ready, "minUpdates": updates}
-    job = training_job(names=names, hospitals=hospitals, task={"entrypoint": "gated:Gated"})
+    """Who is late is dropped after `deadline` seconds if two updates are in; else the round is extended."""
+    hospitals = {"names": list(names), "minReady": ready, "minUpdates": 2}
+    job = training_job(names=names, hospitals=hospitals, task={"entrypoint": f"gated:{task.__name__}"})
     rules = {"count": rounds, "deadline_seconds": deadline, "on_straggler": "Drop", "max_extensions": 1000}
     spec = job.spec.model_copy(update={"rounds": job.spec.rounds.model_copy(update=rules)})
     return job.model_copy(update={"spec": spec, "metadata": job.metadata.model_copy(update={"name": name})})
