@@ -120,7 +120,9 @@ def test_what_was_trained_while_the_network_was_cut_counts_where_the_round_is_st
 @pytest.mark.parametrize("how", ["mended", "forgotten", "killed"])
 def test_what_was_trained_while_the_network_was_cut_is_stale_where_the_round_is_over(stage, kafka_settings, how):
     """The wire is mended; or with it all connections are lost without a word; or the trainer died meanwhile."""
-    with wired(kafka_settings) as (way, wire):
+    # Else it would be half a minute before it gives up a connection that is silent for ever.
+    kafka = kafka_settings.model_copy(update={"delivery_seconds": 12.0} if how == "forgotten" else {})
+    with wired(kafka) as (way, wire):
         away = stage(f"cut-off-and-{how}", rounds=14, deadline=3, ways={"c": way})
         missed, _ = cut_off(away, wire)
         if how == "killed":

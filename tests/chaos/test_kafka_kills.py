@@ -4,8 +4,8 @@ from collections import Counter
 from time import monotonic
 
 import pytest
-from chaos import Killer, assert_counted_once, final_digest
-from chaos_kafka import Revived, Stage, named, results
+from chaos import Killer, assert_counted_once, final_digest, results
+from chaos_kafka import Revived, Stage, named
 from made_up import Normalised, training_job
 
 from consilia_workers.local.folder import AGGREGATOR

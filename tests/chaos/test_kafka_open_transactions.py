@@ -6,7 +6,7 @@ from contextlib import closing
 from time import monotonic
 
 import pytest
-from chaos_kafka import results
+from chaos import results
 from gated import Wide
 from kafka.admin import OffsetSpec
 

@@ -3,7 +3,7 @@
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
@@ -11,9 +11,9 @@ from time import monotonic
 from consilia.api import FederatedJob
 from consilia.log.opening import open_log
 from consilia.wire.messages import FromAggregator, JobFinished, RoundClosed
-from consilia_workers.local.federation import start_parties
-from consilia_workers.local.folder import SeedFolder
-from consilia_workers.local.processes import Processes
+from consilia_workers.local.federation import begin_model
+from consilia_workers.local.folder import AGGREGATOR, SeedFolder
+from consilia_workers.local.processes import Ended, Processes, Program
 from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 
@@ -75,27 +75,56 @@ class Killer:
         return True
 
 
-def federate(job: FederatedJob, folder: Path, killer: Killer | None = None) -> list[FromAggregator]:
+def federate(job: FederatedJob, folder: Path) -> list[FromAggregator]:
     """Run a job to its end, and give everything that its aggregator said."""
+    module = job.spec.task.entrypoint.partition(":")[0]
+    with Processes(module, folder.with_suffix(".nursery.log")) as processes:
+        return federate_within(processes, job, folder)
+
+
+def federate_within(
+    processes: Processes, job: FederatedJob, folder: Path, killer: Killer | None = None
+) -> list[FromAggregator]:
+    """The same with processes that have nothing else to do, and to the end of all of them."""
     folder.mkdir()
     seed, names = SeedFolder(folder), list(job.spec.hospitals.names or [])
-    module = job.spec.task.entrypoint.partition(":")[0]
-    with Processes(module, folder / "nursery.log") as processes:
-        roster = seed.prepare(job, [Site(hospital=name, path=None, parameters={}) for name in names])
-        start_parties(processes, seed, names)
-        with closing(open_log(seed.log)) as log:
-            return list(_watch(Watch(log, job.log_name, roster.aggregator), processes, killer, folder))
-
-
-def _watch(watch: Watch, processes: Processes, killer: Killer | None, folder: Path) -> Iterator[FromAggregator]:
+    roster = seed.prepare(job, [Site(hospital=name, path=None, parameters={}) for name in names])
+    fork_parties(processes, seed, names)
+    said: list[FromAggregator] = []
     deadline = monotonic() + TOO_LONG
-    while watch.finished is None:
-        assert monotonic() < deadline, f"the job hangs; see {folder}"
-        for ended in processes.poll(0.005):
-            assert ended.code == 0, f"{ended.name} ended with {ended.code}; see {folder}"
-        if killer:
-            killer.look(processes.pids())
-        yield from (heard.message for heard in watch.news())
+    with closing(open_log(seed.log)) as log:
+        watch = Watch(log, job.log_name, roster.aggregator)
+        while watch.finished is None or processes.names():
+            assert monotonic() < deadline, f"the job hangs; see {folder}"
+            require_success(processes.poll(0.005), folder)
+            if killer:
+                killer.look(processes.pids(), len(watch.rounds))
+            said += (heard.message for heard in watch.news())
+    return said
+
+
+def fork_parties(processes: Processes, folder: SeedFolder, hospitals: Iterable[str]) -> None:
+    """The aggregator and the hospitals of one prepared folder, when the initial model is made.
+
+    The aggregator, too, is forked: loading Python's modules again would be most of what is killed.
+    """
+    begin_model(processes, folder)
+    while processes.names():
+        require_success(processes.poll(0.05), folder.path)
+    for party in (AGGREGATOR, *hospitals):
+        processes.start(program(folder, party))
+
+
+def program(folder: SeedFolder, party: str) -> Program:
+    """What the aggregator or a hospital runs."""
+    kind = "aggregator" if party == AGGREGATOR else "trainer"
+    return Program(name=party, program=kind, settings=folder.settings(party), output=folder.output(party))
+
+
+def require_success(ended: Iterable[Ended], folder: Path) -> None:
+    """Nobody may end but well."""
+    for each in ended:
+        assert each.code == 0, f"{each.name} {each.how}; see {folder}"
 
 
 def final_digest(said: list[FromAggregator]) -> str:
@@ -114,3 +143,11 @@ def assert_counted_once(said: list[FromAggregator], job: FederatedJob) -> None:
     assert [c.round for c in closed] == list(range(1, job.spec.rounds.count + 1))
     assert all([update.hospital for update in c.cohort] == names for c in closed)
     assert [c.refused for c in closed] == [[]] * len(closed)
+
+
+def results(said: Sequence[FromAggregator]) -> list[tuple[object, ...]]:
+    """Round by round, which updates counted and what came of them: all that must not depend on anybody's death."""
+    closed = [each for each in said if isinstance(each, RoundClosed)]
+    return [
+        (each.round, each.model, [(c.hospital, c.sha256, c.samples, c.metrics) for c in each.cohort]) for each in closed
+    ]

@@ -5,13 +5,15 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Self
 
+from chaos import fork_parties, program, results
 from gated import Gate
 
 from consilia.api import FederatedJob
@@ -22,9 +24,9 @@ from consilia.kafka.settings import KafkaSettings
 from consilia.log.opening import kafka_url
 from consilia.wire.identity import PublicKey
 from consilia.wire.messages import FromAggregator, JobFinished, RoundClosed, RoundOpened
-from consilia_workers.local.federation import start_parties
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
-from consilia_workers.local.processes import Processes, Program
+from consilia_workers.local.kafka_run_log import MODULES
+from consilia_workers.local.processes import Processes
 from consilia_workers.local.site import Site
 from consilia_workers.rounds_reader import RoundsReader
 from consilia_workers.settings import AggregatorSettings, TrainerSettings
@@ -74,10 +76,13 @@ class Listener:
 class Revived:
     """Brokers that are started again as soon as they are dead, as systemd or Kubernetes would."""
 
-    def __init__(self, brokers: Mapping[str, Broker]) -> None:
-        self._brokers = dict(brokers)
+    def __init__(self, brokers: Mapping[str, Broker], *, back: Callable[[], bool] = lambda: True) -> None:
+        """Who serves again is still away until `back` says that it has caught up."""
+        self._brokers, self._back = dict(brokers), back
         self._starting: dict[str, Future[None]] = {}
         self._starters = ThreadPoolExecutor()
+        self.deaths: Counter[str] = Counter()
+        """By broker, how often it was found dead."""
 
     def __enter__(self) -> Self:
         return self
@@ -95,10 +100,18 @@ class Revived:
         for name, broker in self._brokers.items():
             starting = self._starting.get(name)
             if starting is None and not broker.running():
-                self._starting[name] = self._starters.submit(broker.start)
+                self.deaths[name] += 1
+                self._starting[name] = self._starters.submit(self._revive, broker)
             elif starting and starting.done():
                 starting.result()
                 del self._starting[name]
+
+    def _revive(self, broker: Broker) -> None:
+        broker.start()
+        deadline = monotonic() + TOO_LONG
+        while not self._back():
+            assert monotonic() < deadline, f"it never caught up: see {broker.log}"
+            sleep(0.1)
 
     @property
     def up(self) -> bool:
@@ -153,26 +166,20 @@ class Stage:
 
     def start(self, hospitals: Iterable[str] | None = None) -> None:
         """The aggregator, and all hospitals or these."""
-        start_parties(self.processes, self.seed, list(self.names if hospitals is None else hospitals))
+        for module in MODULES:
+            self.processes.load(module)
+        fork_parties(self.processes, self.seed, self.names if hospitals is None else hospitals)
 
     def start_one(self, party: str, *, name: str = "", again: bool = True) -> None:
         """One more process for a party; `name` is another than the party's where that still has one.
 
         Killed, it is gone for good unless it is to be started `again`.
         """
-        name, aggregator = name or party, party == AGGREGATOR
+        name = name or party
         if not again:
             self._mortal.add(name)
-        self.processes.start(
-            Program(
-                name=name,
-                program="aggregator" if aggregator else "trainer",
-                settings=self.seed.settings(party),
-                output=self.output(name),
-                how="spawn" if aggregator else "fork",
-                again=again,
-            )
-        )
+        started = replace(program(self.seed, party), name=name, output=self.output(name), again=again)
+        self.processes.start(started)
 
     def output(self, name: str) -> Path:
         """Where the process of that name prints."""
@@ -237,7 +244,10 @@ class Stage:
 
     def gave_way(self, name: str) -> bool:
         """Whether a process of it ended because a newer one has taken its place."""
-        return re.search(r"^error: .*\bnewer process\b", self.output(name).read_text(), re.M | re.I) is not None
+        return (
+            re.search(r"^error: .*\bnewer process\b", self.output(name).read_text(), re.MULTILINE | re.IGNORECASE)
+            is not None
+        )
 
     def held_in(self, hospital: str) -> int:
         """Close its gate, wait until it stands before it: the round in whose middle it is."""
@@ -261,11 +271,3 @@ class Stage:
 def named(job: FederatedJob, name: str) -> FederatedJob:
     """The same job under another name: it trains the same."""
     return job.model_copy(update={"metadata": job.metadata.model_copy(update={"name": name})})
-
-
-def results(said: Sequence[FromAggregator]) -> list[tuple[object, ...]]:
-    """Round by round, which updates counted and what came of them: all that must not depend on anybody's death."""
-    closed = [each for each in said if isinstance(each, RoundClosed)]
-    return [
-        (each.round, each.model, [(c.hospital, c.sha256, c.samples, c.metrics) for c in each.cohort]) for each in closed
-    ]
