@@ -25,12 +25,12 @@ class Moment:
     """Of the broker, in seconds; 0 if there is none."""
 
     @classmethod
-    def now(cls, root: psutil.Process, broker: psutil.Process | None = None) -> "Moment":
-        """Up to now, by `root` and all below it, the broker apart."""
+    def now(cls, root: psutil.Process, broker: psutil.Process | None = None, *, less: float = 0.0) -> "Moment":
+        """Up to now, by `root` and all below it, the broker apart, and without `less` seconds of measuring."""
         machine = psutil.cpu_times()
         return cls(
             time=time.time(),
-            cpu=cpu_seconds(root, broker),
+            cpu=cpu_seconds(root, broker) - less,
             machine=machine.user + machine.system + machine.nice,
             broker=sum(broker.cpu_times()[:4]) if broker else 0.0,
         )
@@ -91,6 +91,8 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self._folder, self._next, self._before = folder, 0.0, held(folder)
         self.peak_mib = 0.0
+        self.spent = 0.0
+        """CPU seconds that looking has taken, which are no cost of what is looked at."""
 
     def note(self, pids: Iterable[int]) -> None:
         """Look, if it is time: what the folder holds, and the nameless files that these processes have open."""
@@ -100,7 +102,9 @@ class Disk:
 
     def look(self, pids: Iterable[int] = ()) -> None:
         """Whatever the time."""
+        begun = time.thread_time()
         self.peak_mib = max(self.peak_mib, grown_mib(self._before, held(self._folder, pids)))
+        self.spent += time.thread_time() - begun
 
 
 def held(folder: Path, pids: Iterable[int] = ()) -> Blocks:

@@ -169,10 +169,10 @@ def _observe(heard: Iterator[Heard | None], processes: Processes, place: Place, 
     for news in heard:
         match news:
             case Heard(message=RoundOpened(round=1), timestamp=opened):
-                first = Moment.now(own, place.broker)
+                first = Moment.now(own, place.broker, less=disk.spent)
             case Heard(message=RoundClosed(), timestamp=closed):
                 closings.append(closed)
-                last = Moment.now(own, place.broker)
+                last = Moment.now(own, place.broker, less=disk.spent)
                 peaks.note({**processes.pids(), **place.pids()})
         disk.note(processes.pids().values())
     disk.look()

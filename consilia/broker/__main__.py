@@ -44,9 +44,8 @@ def serve(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _folder(options.folder) as folder:
         security = Security.open(folder / "keys") if options.secured or options.user else None
-        broker = Broker(
-            folder, Runtime.find(show), jvm=Jvm(heap=options.heap), seat=_seat(options.port), security=security
-        )
+        jvm = Jvm(heap=options.heap, short_lived=security is None)
+        broker = Broker(folder, Runtime.find(show), jvm=jvm, seat=_seat(options.port), security=security)
         with broker:
             _introduce(broker, options.user)
             with suppress(KeyboardInterrupt):

@@ -7,7 +7,7 @@ from typing import Self
 
 from consilia.broker.ports import HOST, free_ports
 from consilia.broker.process import Broker, Ports, Seat
-from consilia.broker.runtime import LASTING, Jvm, Runtime
+from consilia.broker.runtime import Jvm, Runtime
 from consilia.broker.security import Security
 from consilia.broker.storage import new_id
 from consilia.kafka.settings import KafkaSettings
@@ -22,7 +22,9 @@ class Cluster:
     A node that was killed may come back only when the cluster's session with it has ended: after about 12 s.
     """
 
-    def __init__(self, folder: Path, runtime: Runtime, *, jvm: Jvm = LASTING, security: Security | None = None) -> None:
+    def __init__(
+        self, folder: Path, runtime: Runtime, *, jvm: Jvm | None = None, security: Security | None = None
+    ) -> None:
         """Nothing runs yet; the arguments mean what they mean to a `Broker`."""
         self.security = security
         self.brokers = tuple(

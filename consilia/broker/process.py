@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from consilia.broker.guarded import Guarded
 from consilia.broker.ports import HOST, free_ports, is_free
 from consilia.broker.properties import ANONYMOUS, Access, Listener, Node, render, server_properties
-from consilia.broker.runtime import LASTING, Jvm, Runtime
+from consilia.broker.runtime import Jvm, Runtime
 from consilia.broker.security import BROKER, Security
 from consilia.broker.storage import new_id, prepare
 from consilia.errors import BrokerError, LogUnavailableError
@@ -75,19 +75,20 @@ class Broker:
         folder: Path,
         runtime: Runtime,
         *,
-        jvm: Jvm = LASTING,
+        jvm: Jvm | None = None,
         seat: Seat | None = None,
         security: Security | None = None,
     ) -> None:
         """Nothing runs yet.
 
         `folder` holds data, configuration and log, and may hold those of an earlier run; `security` adds listeners with
-        TLS for SCRAM users and for certificates, and denies what no ACL allows.
+        TLS for SCRAM users and for certificates, and denies what no ACL allows. Without a `jvm`, its code is compiled
+        well only for those listeners.
         """
         self.folder = folder.absolute()
         self.seat = seat or Seat()
         self.security = security
-        self._runtime, self._jvm = runtime, jvm
+        self._runtime, self._jvm = runtime, jvm or Jvm(short_lived=security is None)
         self._process: Guarded | None = None
 
     def __enter__(self) -> Self:

@@ -17,8 +17,8 @@ PRINCIPAL = "[A-Za-z0-9._-]+"
 PRINCIPAL_RULES = f"RULE:^CN=({PRINCIPAL})(,.*)?$/$1/,DEFAULT"
 """A certificate's principal is its common name, as a SCRAM user's is the user's name: one party, one principal, however
 it comes in. Anchored, so that no other part of a subject can pretend to be a name."""
-LARGEST_MESSAGE = 2 << 20
-"""A chunk of 1 MiB with its headers, and room: bytes."""
+LARGEST_MESSAGE = 3 << 20
+"""Two chunks of 1 MiB with their headers, and room: bytes."""
 ANONYMOUS = "ANONYMOUS"
 
 

@@ -25,11 +25,8 @@ class Jvm:
     heap: str = "256m"
     """As Java's -Xmx understands it."""
     short_lived: bool = False
-    """Compile fast, not well (C1 only): starts in half the processor time, but TLS and throughput are several times
-    slower for good."""
-
-
-LASTING = Jvm()
+    """Compile fast, not well (C1 only): starts in half the processor time. What a broker does in plain text is mostly
+    the operating system's work, and costs a fifth less so; TLS is several times slower for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from consilia.errors import LogAccessError, LogError, LogUnavailableError
-from consilia.kafka.connection import RECORD_BYTES
+from consilia.kafka.connection import MESSAGE_BYTES
 from consilia.kafka.errors import plain_errors
 from consilia.kafka.feed import partition
 from consilia.kafka.settings import KafkaSettings
@@ -97,8 +97,8 @@ class Cluster:
             "retention.ms": "-1",
             "retention.bytes": "-1",
             "segment.bytes": str(_SEGMENT_BYTES),
-            "max.message.bytes": str(RECORD_BYTES),
-            "min.cleanable.dirty.ratio": "0.1",
+            "max.message.bytes": str(MESSAGE_BYTES),
+            "min.cleanable.dirty.ratio": "0.5",
             "file.delete.delay.ms": "1000",
             "unclean.leader.election.enable": "false",
         }

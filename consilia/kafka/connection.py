@@ -10,13 +10,18 @@ from consilia.kafka.proxy import Proxy
 from consilia.kafka.quiet import quieten
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.tunnel import proxy_url
+from consilia.log.interface import CHUNK_BYTES
 
 CLIENT = "consilia"
-RECORD_BYTES = 2 << 20
-"""The most that a record may take on the wire: a chunk, its key and its headers."""
+MESSAGE_BYTES = 3 << 20
+"""The most that a broker must take at once: a batch of two chunks with their keys and headers, and room."""
 ANSWER_SECONDS = 2.5
 """How long an administrative request may take before the cluster counts as away."""
-_BATCH_BYTES = 1 << 20
+_WRAPPING = 1 << 10
+"""The most that surrounds a chunk of ours on the wire. A broker cuts what it sends at the limit, wherever that is: one
+without room for the wrapping would cut every fourth chunk off just before its end, to be fetched again."""
+_BATCH_BYTES = 2 * (CHUNK_BYTES + _WRAPPING)
+"""Two chunks: a request costs kafka-python a millisecond, whatever is in it; copies of more leave the cache."""
 _LINGER = 20
 """How long small records wait for company, in milliseconds; a commit sends them at once."""
 _REQUEST = 30_000
@@ -59,6 +64,7 @@ def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
     `wait_ms` is how long a broker that has nothing new keeps a request before it answers, in milliseconds; meanwhile
     the connection serves nothing else.
     """
+    fetch = settings.fetch_bytes + settings.fetch_bytes // CHUNK_BYTES * _WRAPPING
     return KafkaConsumer(
         **client_options(settings),
         isolation_level="read_committed",
@@ -66,8 +72,8 @@ def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
         enable_auto_commit=False,
         allow_auto_create_topics=False,
         fetch_max_wait_ms=wait_ms,
-        fetch_max_bytes=settings.fetch_bytes,
-        max_partition_fetch_bytes=settings.fetch_bytes,
+        fetch_max_bytes=fetch,
+        max_partition_fetch_bytes=fetch,
         metrics_enabled=False,
     )
 
@@ -82,7 +88,7 @@ def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProduc
         transaction_timeout_ms=round(settings.transaction_seconds * 1000),
         delivery_timeout_ms=delivery,
         max_block_ms=delivery,
-        max_request_size=RECORD_BYTES,
+        max_request_size=MESSAGE_BYTES,
         batch_size=_BATCH_BYTES,
         linger_ms=_LINGER,
         compression_type=_CODECS[settings.compression],

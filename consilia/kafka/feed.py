@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,8 @@ PARTITION = 0
 READ_BYTES = 8 << 20
 """About how much one `take` returns at most."""
 _POLL_RECORDS = 512
+_MOMENT = 0.005
+"""For so long a feed counts as just polled, in seconds."""
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -42,6 +45,7 @@ class Feed:
         """`consumer` is the feed's own from now on."""
         self._consumer = consumer
         self._windows: dict[str, _Window] = {}
+        self._polled = 0.0
 
     def follow(self, positions: Mapping[str, int]) -> None:
         """Follow these topics and no others, each from its offset on; what is there already is kept."""
@@ -60,6 +64,11 @@ class Feed:
         """Whether the topic is followed, and nothing between `offset` and what comes next was handed out or missed."""
         return topic in self._windows and self._windows[topic].covers(offset)
 
+    def glance(self) -> None:
+        """Take in what has come meanwhile, unless that was done a moment ago: asking costs more than a small record."""
+        if monotonic() - self._polled > _MOMENT:
+            self.poll(0)
+
     def poll(self, seconds: float) -> None:
         """Take in what comes next, waiting at most so long for the first of it."""
         for source, found in self._consumer.poll(round(seconds * 1000), max_records=_POLL_RECORDS).items():
@@ -67,6 +76,7 @@ class Feed:
             if window is not None:
                 window.records.extend(_to_record(each) for each in found if each.offset >= window.end)
                 window.end = max(window.end, found[-1].offset + 1)
+        self._polled = monotonic()
 
     def position(self, topic: str) -> int:
         """Up to where the topic has been read: beyond the last record, and the markers behind it."""

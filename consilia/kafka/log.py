@@ -190,7 +190,7 @@ class KafkaLog:
 
     def _news(self, topic: str, offset: int, most: int) -> Sequence[Record]:
         """What has come of a topic that is followed."""
-        self._tail.poll(0)
+        self._tail.glance()
         self._read_up_to(self._tail, topic, self._ends.get(topic, 0))
         return self._tail.take(topic, offset, most) if self._tail.covers(topic, offset) else []
 

@@ -15,12 +15,16 @@ from consilia.kafka.settings import KafkaSettings
 
 DIRECT = "direct://"
 """The `proxy_url` of connections that go through no proxy."""
-_RECEIVE_BYTES = 256 << 10
-"""At least so much is asked of the operating system at a time: a few records' worth fits its buffer."""
+_RECEIVE_BYTES = 1 << 20
+"""So much is asked of the operating system at a time: a chunk."""
+_TLS_BYTES = 256 << 10
+"""The same inside TLS, which hands out far less at a time."""
 
 
 class WideSocket(socket.socket):
     """A plain connection."""
+
+    _drained = False
 
     def __del__(self) -> None:
         """Closed without a warning: kafka-python forgets a socket whose connection fails or is given up."""
@@ -31,8 +35,17 @@ class WideSocket(socket.socket):
         return "<WideSocket>"
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Whatever has arrived, even where that is more than `size`: the caller reads until nothing is left."""
-        return super().recv(max(size, _RECEIVE_BYTES), flags)
+        """Whatever has arrived, even where that is more than `size`: the caller reads until nothing is left.
+
+        Raises:
+            BlockingIOError: nothing is left, also where the last answer was short: asking again would cost a buffer.
+        """
+        if self._drained:
+            self._drained = False
+            raise BlockingIOError
+        data = super().recv(_RECEIVE_BYTES, flags)
+        self._drained = 0 < len(data) < _RECEIVE_BYTES
+        return data
 
 
 class DirectNetwork(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no types
@@ -54,7 +67,7 @@ class WideTlsSocket(ssl.SSLSocket):
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Whatever has arrived, even where that is more than `buflen`."""
-        return super().recv(max(buflen, _RECEIVE_BYTES), flags)
+        return super().recv(max(buflen, _TLS_BYTES), flags)
 
 
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext:

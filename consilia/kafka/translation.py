@@ -119,7 +119,7 @@ def _fenced(failure: Failure) -> ConsiliaError:
 
 def _too_large(failure: Failure) -> ConsiliaError:
     message = f"{failure.failed}: the record is larger than the topic takes."
-    return LogError(message, remedy="Set the topic's max.message.bytes (the cluster's message.max.bytes) to 2097152.")
+    return LogError(message, remedy="Set the topic's max.message.bytes (the cluster's message.max.bytes) to 3145728.")
 
 
 def _absent(failure: Failure) -> ConsiliaError:

@@ -65,7 +65,7 @@ OF_THREE = Node(
         ("broker.session.timeout.ms", "2000", None),
         ("broker.heartbeat.interval.ms", "500", None),
         ("auto.create.topics.enable", "false", "false"),
-        ("message.max.bytes", "2097152", "2097152"),
+        ("message.max.bytes", "3145728", "3145728"),
         ("transaction.max.timeout.ms", None, None),
         ("ssl.keystore.location", None, "/keys/node.pem"),
         ("ssl.truststore.type", None, "PEM"),

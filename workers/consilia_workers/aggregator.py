@@ -273,7 +273,7 @@ class Aggregator:
 
     def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
         """Append the new model, and the server optimizer's state, as they are computed."""
-        append = partial(transaction.append, headers={VERSION: str(version)}, keep=True)
+        append = partial(transaction.append, headers={VERSION: str(version)}, keep=self._strategy.optimizer is not None)
 
         def chunks() -> Iterator[bytearray]:
             for index, chunk in enumerate(combining.chunks(self._state or None)):

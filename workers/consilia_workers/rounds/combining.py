@@ -80,7 +80,9 @@ class Combining:
         return [update.chunk(self._log, index) for update in self._updates]
 
     def _chunk(self, index: int, kept: Mapping[str, memoryview] | None) -> CombinedChunk:
-        values, base = self._values(index), self._base.chunk(self._log, index)
+        values = self._values(index)
+        # Without a server optimizer the last model is not asked for: where there is no parameter, all files are alike.
+        base = self._base.chunk(self._log, index) if self._strategy.optimizer else values[0]
         result = bytearray(base)
         server = _ServerStep(self._strategy.optimizer, kept)
         for span in self._layout.spans[index]:
