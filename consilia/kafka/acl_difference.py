@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from consilia.kafka.acls import AclRule, Kind, Pattern
+from consilia.kafka.acls import AclRule, Kind, Pattern, Resource
 from consilia.log import topics
 
 ANY_HOST = "*"
@@ -65,11 +65,23 @@ def difference(job: str, wanted: Sequence[AclRule], found: Iterable[Binding]) ->
     )
 
 
+def job_alone(job: str, found: Iterable[Binding]) -> tuple[AclRule, ...]:
+    """What permits anybody anything on this job's own names, and nothing else: of no use when the job is over."""
+    alone = {each.rule for each in found if each.plain and _of_job(job, each.rule.resource)}
+    return tuple(sorted(alone, key=lambda rule: Binding(rule=rule).words()))
+
+
 def _ours(job: str, rule: AclRule) -> bool:
     """Whether it is about nothing but this job, or a hospital's prefix: other jobs' names are left alone."""
     resource = rule.resource
     if resource.pattern is Pattern.PREFIXED:
         return resource.name.startswith(_PREFIX)
+    return _of_job(job, resource)
+
+
+def _of_job(job: str, resource: Resource) -> bool:
+    if resource.pattern is Pattern.PREFIXED:
+        return False
     if resource.name in {topics.rounds(job), topics.model(job), topics.state(job), topics.aggregator(job)}:
         return True
     return bool(re.fullmatch(rf"consilia\.(up|trainer)\.[a-z0-9-]+\.{re.escape(job)}", resource.name))

@@ -15,13 +15,16 @@ from consilia.kafka.connection import MESSAGE_BYTES
 from consilia.kafka.errors import plain_errors
 from consilia.kafka.feed import partition
 from consilia.kafka.settings import KafkaSettings
-from consilia.kafka.translation import ACLS
+from consilia.kafka.translation import ACLS, unwrapped
 
 _SEGMENT_BYTES = 64 << 20
 """What Kafka deletes and compacts by: of a topic's file only what lies before the newest segment is ever cleaned."""
 _SETTLED_SECONDS = 10.0
 """How long a change of topics may take to be known to all brokers."""
 _PAUSE = 0.01
+_COPIES_MS = 1
+"""How long a trim waits for the copies of a topic, in milliseconds. Its leader has let go of the records by then; the
+copies follow when they next ask for news, half a second later, or when the broker that holds them is back."""
 _MOVING = (
     kafka_errors.CoordinatorNotAvailableError,
     kafka_errors.CoordinatorLoadInProgressError,
@@ -160,7 +163,11 @@ class Cluster:
             name = next(iter(before)) if len(before) == 1 else None
             offsets = {partition(topic): offset for topic, offset in before.items()}
             with self._asking("trim", name):
-                _settled(lambda: self._admin.delete_records(offsets))
+                try:
+                    _settled(lambda: self._admin.delete_records(offsets, timeout_ms=_COPIES_MS))
+                except kafka_errors.BrokerResponseError as error:
+                    if not isinstance(unwrapped(error), kafka_errors.RequestTimedOutError):
+                        raise
 
     def committed(self, group: str, topic: str) -> int | None:
         """Where `group` stands on `topic`; None if it never committed."""

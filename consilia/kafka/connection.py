@@ -8,6 +8,7 @@ from consilia.kafka.network import DIRECT, tls_context
 from consilia.kafka.password import read_password
 from consilia.kafka.proxy import Proxy
 from consilia.kafka.quiet import quieten
+from consilia.kafka.readiness import Client
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.tunnel import proxy_url
 from consilia.log.interface import CHUNK_BYTES
@@ -83,6 +84,7 @@ def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProduc
     delivery = round(settings.delivery_seconds * 1000)
     return KafkaProducer(
         **client_options(settings),
+        kafka_client=Client,
         request_timeout_ms=min(_REQUEST, delivery - _LINGER - 1),
         transactional_id=transactional_id,
         transaction_timeout_ms=round(settings.transaction_seconds * 1000),

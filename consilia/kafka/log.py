@@ -5,6 +5,7 @@ serves nothing else meanwhile: `_tail` waits for news on the topics that somebod
 Decisions behind this: docs/decisions/0008-kafka-through-kafka-python.md.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import TypeVar
@@ -31,6 +32,8 @@ _FIRST_LOOK = 0.25
 """How long even an impatient `wait` looks at topics that it has not followed before, in seconds."""
 _CREATION_SECONDS = 30.0
 """How long to wait for somebody else to make a topic that this party may not make."""
+
+logger = logging.getLogger("consilia.kafka")
 
 Made = TypeVar("Made")
 
@@ -63,6 +66,8 @@ class KafkaLog:
         """Up to where committed records are known to reach."""
         self._own_offsets: dict[tuple[str, str], int] = {}
         """Offsets committed here that the cluster may not show yet."""
+        self._overdue: dict[str, int] = {}
+        """What is to be let go and could not be: by topic, all below this offset."""
         self._closed = False
 
     def producer(self, name: str) -> KafkaLogProducer:
@@ -262,8 +267,15 @@ class KafkaLog:
         self._own_offsets.update(transaction.offsets)
         for topic, before in transaction.trims.items():
             self._spool.drop(topic, before)
-        starts = {topic: self._before_end(topic, offset) for topic, offset in transaction.trims.items()}
-        self._cluster.trim({topic: start for topic, start in starts.items() if start})
+        self._overdue.update(transaction.trims)
+        try:
+            starts = {topic: self._before_end(topic, offset) for topic, offset in self._overdue.items()}
+            self._cluster.trim({topic: start for topic, start in starts.items() if start})
+        except LogUnavailableError as error:
+            # The transaction counts all the same; while a copy's broker is away nobody can let go of it.
+            logger.info("old records stay until later: %s", error.message)
+        else:
+            self._overdue.clear()
 
     def _before_end(self, topic: str, offset: int) -> int:
         """Never beyond the last committed record: behind it an open transaction may have written already."""
@@ -274,6 +286,7 @@ class KafkaLog:
         self._known.pop(topic, None)
         self._compacted.discard(topic)
         self._ends.pop(topic, None)
+        self._overdue.pop(topic, None)
         self._spool.drop(topic)
         for feed in (self._tail, self._seek):
             feed.leave(topic)

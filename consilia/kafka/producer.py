@@ -231,6 +231,9 @@ class KafkaLogProducer:
         """Takes over from any older producer of the same name, once what that one did is decided."""
         self._parts, self._name = parts, name
         self._producer = make_producer(parts.settings, name)
+        # Told that its epoch is old, kafka-python asks for a new one and, refused, takes the name over anew: who was
+        # replaced and wakes up would push its successor aside.
+        self._producer._transaction_manager._supports_epoch_bump = lambda: False  # noqa: SLF001 (there is no public way)
         self._open: KafkaTransaction | None = None
         self._located: set[str] = set()
         self._closed = False

@@ -11,6 +11,7 @@ from consilia.errors import ConsiliaError, FencedError, LogAccessError, LogError
 from consilia.kafka.settings import KafkaSettings
 
 _IN_TEXT = re.compile(r"[{,] ?'([^']+)'")
+_SEVERAL = re.compile(r"\(partition=\d+\): (\w+)")
 _QUOTED = re.compile(r"\[Error (\d+)\]")
 ACLS = "`consilia kafka acls` prints, and applies, what every party needs."
 _OPERATIONS = {
@@ -65,7 +66,13 @@ class Failure:
 
 
 def unwrapped(error: KafkaError) -> KafkaError:
-    """The error that the words of another one quote: of what ended a producer, kafka-python keeps the text only."""
+    """The error that the words of another one quote: kafka-python keeps only the text of what ended a producer.
+
+    Of several that a request came to, one that trying again will not cure comes first.
+    """
+    if type(error) is kafka_errors.BrokerResponseError:
+        several = [getattr(kafka_errors, name, KafkaError) for name in _SEVERAL.findall(str(error))]
+        return min(several, key=lambda each: bool(each.retriable))(str(error)) if several else error
     quoted = _QUOTED.search(str(error)) if type(error) is KafkaError else None
     return kafka_errors.for_code(int(quoted[1]))(str(error)) if quoted else error
 

@@ -157,6 +157,31 @@ def test_a_hospital_that_left_is_shown_for_its_rules_still_reach_the_job(apply, 
     ]
 
 
+def test_when_a_job_is_over_what_only_it_needs_is_taken_away_from_everybody(
+    apply, unique, names, kafka_settings, admin
+):
+    job, own = f"job-{unique}", f"User:{names[0]}"
+    other_jobs = {
+        a_rule(own, f"consilia.rounds.other-{unique}"),
+        a_rule(own, f"consilia.rounds.x.{job}"),
+        a_rule(f"User:agg-{unique}", f"consilia.up.{names[0]}.x.{job}"),
+    }
+    access, dashboard = Access(kafka_settings, admin), a_rule(f"User:dashboard-{unique}", f"consilia.rounds.{job}")
+    access.add([*other_jobs, dashboard])
+    apply("add")
+    kept = {
+        rule
+        for rule in expected_rules(unique, names)
+        if rule.resource.pattern is Pattern.PREFIXED or rule.resource.name == "consilia.retired"
+    }
+    assert kept
+    revoked = apply("remove")["revoked"]
+    assert len(revoked) == len(expected_rules(unique, names)) - len(kept) + 1
+    left = {each.rule for each in access.found() if unique in each.rule.principal}
+    assert left == kept | other_jobs
+    assert apply("remove")["revoked"] == []
+
+
 def test_people_see_what_was_added_and_what_is_left(consilia, apply, job, administrator, unique, names):
     arguments = ("--principal", f"aggregator=User:agg-{unique}", "--settings", administrator)
     said = consilia("acls", job, *arguments, "--apply", "add").output
@@ -164,6 +189,9 @@ def test_people_see_what_was_added_and_what_is_left(consilia, apply, job, admini
     assert f"{len(expected_rules(unique, names))} added." in said
     again = consilia("acls", job, *arguments, "--apply", "prune").output
     assert again == f"{len(expected_rules(unique, names))} there.\n"
+    gone = consilia("acls", job, *arguments, "--apply", "remove").output
+    assert f"- User:{names[0]} may Read Topic consilia.rounds.job-{unique}\n" in gone
+    assert gone.endswith(" removed. What hospitals need for any job, they keep.\n")
 
 
 def test_who_is_no_administrator_is_told_so(consilia, job, kafka_user, names, tmp_path):

@@ -104,6 +104,22 @@ def test_an_error_that_says_itself_what_it_is_stays_as_it_is(error):
     assert unwrapped(error) is error
 
 
+@pytest.mark.parametrize(
+    ("names", "worst"),
+    [
+        (["RequestTimedOutError", "RequestTimedOutError"], theirs.RequestTimedOutError),
+        (["RequestTimedOutError", "TopicAuthorizationFailedError"], theirs.TopicAuthorizationFailedError),
+        (["OffsetOutOfRangeError", "RequestTimedOutError"], theirs.OffsetOutOfRangeError),
+        (["UnheardOfError"], theirs.KafkaError),
+        ([], theirs.BrokerResponseError),
+    ],
+)
+def test_of_several_errors_in_one_the_worst_is_found(names, worst):
+    said = ", ".join(f"topic-{n}(partition=0): {name}" for n, name in enumerate(names))
+    error = theirs.BrokerResponseError(f"The following errors occured when trying to delete records: {said}")
+    assert type(unwrapped(error)) is worst
+
+
 def test_a_request_in_a_transaction_that_timed_out_may_be_tried_again():
     """To kafka-python it is the producer's end; to us a reason to open another."""
     error = theirs.KafkaError("Could not execute transactional request for unknown reasons: [Error 7] slow")

@@ -19,7 +19,7 @@ from consilia.kafka.rights import Checked, Right, expected
 from consilia.kafka.settings import KafkaSettings
 from consilia_workers.cli.kafka_job import AsJson, Job, Principals, RosterFile, job_and_parties
 from consilia_workers.cli.kafka_retire import retire
-from consilia_workers.cli.kafka_words import print_checked, print_difference, print_rules
+from consilia_workers.cli.kafka_words import print_checked, print_difference, print_revoked, print_rules
 
 EXIT_WRONG = 1
 BROKERS = "localhost:9092"
@@ -41,6 +41,7 @@ class Apply(StrEnum):
     DRY_RUN = "dry-run"
     ADD = "add"
     PRUNE = "prune"
+    REMOVE = "remove"
 
 
 def acls(
@@ -54,7 +55,10 @@ def acls(
     ] = None,
     apply: Annotated[
         Apply | None,
-        typer.Option(help="add: what is missing; prune: and remove what is not needed; dry-run: only say so."),
+        typer.Option(
+            help="add: what is missing; prune: and remove what is not needed; remove: all that only this job needs, "
+            "when it is over; dry-run: only say what add and prune would do."
+        ),
     ] = None,
 ) -> None:
     """Print, or apply, the least that each party of a job needs on Kafka; the authorizer denies all else.
@@ -71,6 +75,11 @@ def acls(
         raise RunError(f"--apply and --format {form} do not go together.", remedy=remedy)
     elif settings is None:
         raise RunError("--apply needs to know the cluster.", remedy="Give an administrator's --settings.")
+    elif apply is Apply.REMOVE:
+        from consilia_workers.cli.kafka_cluster import revoke_rules  # noqa: PLC0415
+
+        revoked = revoke_rules(job, KafkaSettings.load(settings))
+        _tell_revoked(revoked, as_json=form is Format.JSON)
     else:
         from consilia_workers.cli.kafka_cluster import apply_rules  # noqa: PLC0415
 
@@ -114,6 +123,13 @@ def _print(wanted: Sequence[AclRule], form: Format, *, cluster: str, servers: st
             typer.echo(as_strimzi(wanted, cluster=cluster), nl=False)
         case Format.JSON:
             typer.echo(json.dumps(as_data(wanted), ensure_ascii=False))
+
+
+def _tell_revoked(revoked: Sequence[AclRule], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"revoked": as_data(revoked)}, ensure_ascii=False))
+    else:
+        print_revoked(revoked)
 
 
 def _tell(found: Difference, apply: Apply, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 
 from consilia.kafka.access import Access
-from consilia.kafka.acl_difference import Difference, difference
+from consilia.kafka.acl_difference import Difference, difference, job_alone
 from consilia.kafka.acls import AclRule
 from consilia.kafka.connection import make_admin
 from consilia.kafka.diagnosis import diagnose, require_entry
@@ -34,6 +34,19 @@ def apply_rules(job: str, wanted: Sequence[AclRule], settings: KafkaSettings, *,
             access.add(found.missing)
         if remove:
             access.remove(found.stale)
+    return found
+
+
+def revoke_rules(job: str, settings: KafkaSettings) -> tuple[AclRule, ...]:
+    """What was taken away: all rules about nothing but this job. `job` is its name on the log.
+
+    Raises:
+        ConsiliaError: as for `apply_rules`.
+    """
+    with _administrator(settings) as admin:
+        access = Access(settings, admin)
+        found = job_alone(job, access.found())
+        access.remove(found)
     return found
 
 

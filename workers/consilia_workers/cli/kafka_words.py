@@ -44,6 +44,14 @@ def print_difference(found: Difference, *, added: bool, removed: bool) -> None:
     console.print(Text(_summary(found, added=added, removed=removed)))
 
 
+def print_revoked(revoked: Sequence[AclRule]) -> None:
+    """What was taken away."""
+    console = _console()
+    for rule in revoked:
+        console.print(Text(f"- {_sentence(rule)}", "red"))
+    console.print(Text(f"{len(revoked)} removed. What hospitals need for any job, they keep."))
+
+
 def _sentence(rule: AclRule) -> str:
     return f"{rule.principal} may {rule.operation} {_thing(rule.resource)}"
 
