@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two at a time, each file of tests by one: they wait for brokers and processes more than they compute.
+TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quick check bench lock generate clean
@@ -20,10 +22,10 @@ demo: $(STAMP)  ## train across three hospitals on data that needs no download; 
 	$(BIN)/consilia run examples/breast-cancer.yaml
 
 test: check  ## everything CI runs: check, then all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 quick: $(STAMP)  ## the tests that take seconds
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile -m "not slow"
 
 check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, generated files
 	$(BIN)/ruff check .
