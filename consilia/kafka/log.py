@@ -269,7 +269,8 @@ class KafkaLog:
             self._spool.drop(topic, before)
         self._overdue.update(transaction.trims)
         try:
-            starts = {topic: self._before_end(topic, offset) for topic, offset in self._overdue.items()}
+            # A topic that turns out to be gone is forgotten meanwhile.
+            starts = {topic: self._before_end(topic, offset) for topic, offset in list(self._overdue.items())}
             self._cluster.trim({topic: start for topic, start in starts.items() if start})
         except LogUnavailableError as error:
             # The transaction counts all the same; while a copy's broker is away nobody can let go of it.

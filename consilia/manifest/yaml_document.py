@@ -118,6 +118,16 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _resolvers()
 
 
+def _written(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """PyYAML would leave the line breaks of Unicode unquoted, where a reader folds them into one of another kind."""
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+_Dumper.add_representer(str, _written)
+
+
 def write_document(value: object) -> str:
     """YAML of what JSON can carry, read back the same by `read_documents` and by kubectl."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)

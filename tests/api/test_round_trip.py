@@ -48,3 +48,9 @@ def test_what_the_api_server_adds_to_metadata_is_kept():
         value = document(resource.__name__)
         value["metadata"].update(added)
         assert resource.model_validate(value).as_document()["metadata"].items() >= added.items()
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\x85b", "\u2028", "x\u2029y", " \x85", "\ufeff", "a\nb", "1e-5", "\x7f"])
+def test_text_of_any_kind_comes_back_the_same_from_yaml(text):
+    value = {text: text, "list": [text]}
+    assert [read.value for read in read_documents(write_document(value))] == [value]
