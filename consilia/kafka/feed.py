@@ -16,6 +16,7 @@ PARTITION = 0
 READ_BYTES = 8 << 20
 """About how much one `take` returns at most."""
 _POLL_RECORDS = 512
+_STEP = 0.005
 _MOMENT = 0.005
 """For so long a feed counts as just polled, in seconds."""
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -77,6 +78,15 @@ class Feed:
                 window.records.extend(_to_record(each) for each in found if each.offset >= window.end)
                 window.end = max(window.end, found[-1].offset + 1)
         self._polled = monotonic()
+
+    def await_first(self, topic: str, seconds: float) -> None:
+        """Poll until a record of the topic is there, at most so long, in short steps.
+
+        Just after a switch of topics kafka-python has nothing to ask for, and sleeps for all the time that it is given.
+        """
+        until = monotonic() + seconds
+        while not self.waiting(topic) and monotonic() < until:
+            self.poll(_STEP)
 
     def position(self, topic: str) -> int:
         """Up to where the topic has been read: beyond the last record, and the markers behind it."""

@@ -209,6 +209,7 @@ class KafkaLog:
     def _before_known_end(self, topic: str, offset: int, most: int) -> Sequence[Record]:
         if not self._seek.covers(topic, offset):
             self._seek.follow({topic: offset})
+            self._seek.await_first(topic, _POLL)
         self._read_up_to(self._seek, topic, self._ends.get(topic, 0))
         return self._seek.take(topic, offset, most) if self._seek.covers(topic, offset) else []
 

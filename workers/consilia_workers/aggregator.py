@@ -112,6 +112,8 @@ class Aggregator:
         self._reception = Reception(
             self._log, self._name, self._roster, self._layout, config_digest=self._config, standing=self._standing
         )
+        # Whoever has waited once is told of news; who only ever reads looks each time where they might be.
+        self._reception.wait(0)
         self._reception.read(self._standing.opened)
         return None
 
