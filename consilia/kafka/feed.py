@@ -17,6 +17,7 @@ READ_BYTES = 8 << 20
 """About how much one `take` returns at most."""
 _POLL_RECORDS = 512
 _STEP = 0.005
+"""How long one look takes where the first record may come at any moment, in seconds."""
 _MOMENT = 0.005
 """For so long a feed counts as just polled, in seconds."""
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
