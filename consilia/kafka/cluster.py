@@ -21,6 +21,8 @@ _SEGMENT_BYTES = 64 << 20
 """What Kafka deletes and compacts by: of a topic's file only what lies before the newest segment is ever cleaned."""
 _SETTLED_SECONDS = 10.0
 """How long a change of topics may take to be known to all brokers."""
+_NEWS_SECONDS = 2.0
+"""How long a broker may take to hear of a topic that another one knows already."""
 _PAUSE = 0.01
 _COPIES_MS = 1
 """How long a trim waits for the copies of a topic, in milliseconds. Its leader has let go of the records by then; the
@@ -81,17 +83,26 @@ class Cluster:
             LogError: it exists and is of the other kind, or the cluster cannot make it as wanted.
             LogAccessError: this party may not create it.
         """
-        if self.has(topic, "create"):
+        if not self.ensure(topic, compacted=compacted):
             self._require_kind(topic, compacted=compacted)
-            return
+
+    def ensure(self, topic: str, *, compacted: bool = False) -> bool:
+        """Make the topic unless one of its name exists, of whichever kind; whether this made it.
+
+        Raises:
+            LogAccessError: this party may not create it.
+            LogError: the cluster cannot make it as wanted.
+        """
+        if self.has(topic, "create"):
+            return False
+        made = True
         with self._asking("create", topic):
             try:
                 self._admin.create_topics({topic: self._plan(compacted=compacted)})
             except kafka_errors.TopicAlreadyExistsError:
-                self._await(topic)
-                self._require_kind(topic, compacted=compacted)
-                return
+                made = False
         self._await(topic)
+        return made
 
     def _plan(self, *, compacted: bool) -> dict[str, object]:
         configs = {
@@ -119,19 +130,29 @@ class Cluster:
             sleep(_PAUSE)
 
     def _require_kind(self, topic: str, *, compacted: bool) -> None:
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, ["cleanup.policy"])
-        with self._asking("look up", topic):
-            found = self._admin.describe_configs([resource], config_filter="all")
-        policy = found["topic"][topic].get("cleanup.policy")
-        if policy is None:  # kafka-python passes over the refusal
-            message = f"{self._settings.principal} may not DescribeConfigs of the topic {topic} on Kafka"
-            raise LogAccessError(f"{message} at {self._settings.where}.", remedy=f"Allow it: {ACLS}")
-        is_compacted = "compact" in policy["value"]
+        deadline = monotonic() + _NEWS_SECONDS
+        while (policy := self._policy(topic)) is None:
+            if monotonic() > deadline:
+                message = f"{self._settings.principal} may not DescribeConfigs of the topic {topic} on Kafka"
+                raise LogAccessError(f"{message} at {self._settings.where}.", remedy=f"Allow it: {ACLS}")
+            sleep(_PAUSE)
+        is_compacted = "compact" in policy
         if is_compacted != compacted:
             raise LogError(
                 f"The topic {topic} exists, {'' if is_compacted else 'not '}compacted.",
                 remedy="Delete it first, or keep it so.",
             )
+
+    def _policy(self, topic: str) -> str | None:
+        """What the topic keeps; None if this party may not know, or the broker asked has not heard of the topic yet.
+
+        kafka-python does not say which.
+        """
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, ["cleanup.policy"])
+        with self._asking("look up", topic):
+            found = self._admin.describe_configs([resource], config_filter="all")
+        policy = found["topic"].get(topic, {}).get("cleanup.policy")
+        return None if policy is None else str(policy["value"])
 
     def delete(self, topic: str) -> None:
         """Delete the topic, its records and its committed offsets; nothing happens if it is absent."""
@@ -142,13 +163,17 @@ class Cluster:
                 return
         self._await(topic, present=False)
 
-    def end(self, topic: str) -> int | None:
-        """The offset behind the topic's last committed record and its marker; None if there is no such topic."""
+    def end(self, topic: str, *, committed: bool = True) -> int | None:
+        """The offset behind the topic's last committed record and its marker; None if there is no such topic.
+
+        If not `committed`, behind all that was written.
+        """
+        level = "read_committed" if committed else "read_uncommitted"
         try:
             with self._asking("read", topic):
                 found = _settled(
                     lambda: self._admin.list_partition_offsets(
-                        {partition(topic): OffsetSpec.LATEST}, isolation_level="read_committed"
+                        {partition(topic): OffsetSpec.LATEST}, isolation_level=level
                     )
                 )
         except _AbsentError:

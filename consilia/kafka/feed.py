@@ -11,6 +11,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from consilia.log.interface import Record
 
+BLANK = "consilia/blank"
+"""The key of a record that says nothing and that no reader is shown. What it is for: `KafkaLogProducer.see_through`."""
 PARTITION = 0
 """The only one of each topic: a topic is one sequence."""
 READ_BYTES = 8 << 20
@@ -20,6 +22,7 @@ _STEP = 0.005
 """How long one look takes where the first record may come at any moment, in seconds."""
 _MOMENT = 0.005
 """For so long a feed counts as just polled, in seconds."""
+_BLANK = BLANK.encode()
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -76,7 +79,8 @@ class Feed:
         for source, found in self._consumer.poll(round(seconds * 1000), max_records=_POLL_RECORDS).items():
             window = self._windows.get(source.topic)
             if window is not None:
-                window.records.extend(_to_record(each) for each in found if each.offset >= window.end)
+                new = (each for each in found if each.offset >= window.end and each.key != _BLANK)
+                window.records.extend(map(_to_record, new))
                 window.end = max(window.end, found[-1].offset + 1)
         self._polled = monotonic()
 

@@ -30,6 +30,8 @@ _POLL = 0.05
 """How long one look for records that must be there may take, in seconds."""
 _FIRST_LOOK = 0.25
 """How long even an impatient `wait` looks at topics that it has not followed before, in seconds."""
+_MARKER_SECONDS = 0.001
+"""How long to wait before looking again for the marker of a transaction that was committed here."""
 _CREATION_SECONDS = 30.0
 """How long to wait for somebody else to make a topic that this party may not make."""
 
@@ -70,7 +72,7 @@ class KafkaLog:
         """What is to be let go and could not be: by topic, all below this offset."""
         self._closed = False
 
-    def producer(self, name: str) -> KafkaLogProducer:
+    def producer(self, name: str, *, topics: Sequence[str] = (), group: str | None = None) -> KafkaLogProducer:
         """Open the producer `name`, fencing any older one."""
         self._usable()
         if not name:
@@ -82,10 +84,15 @@ class KafkaLog:
             outage=self._outage,
             ensure=self._ensure,
             compacted=self._compacted,
+            end=self._cluster.end,
             committed=self._committed,
         )
-        self._producers.append(self._connected(lambda: KafkaLogProducer(parts, name)))
-        return self._producers[-1]
+        producer = self._connected(lambda: KafkaLogProducer(parts, name))
+        self._producers.append(producer)
+        # Nobody but the older producers of this name can have left anything open there.
+        hidden = [each for each in topics if self._cluster.end(each) != self._cluster.end(each, committed=False)]
+        producer.uncover(hidden, {group: {hidden[0]: 0}} if group and hidden else {})
+        return producer
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:
         """Make the topic if it is absent."""
@@ -152,7 +159,7 @@ class KafkaLog:
                 continue
             if monotonic() > deadline:
                 raise self._outage.timeout(f"see the end of {topic}")
-            sleep(0.001)  # our own commit is decided; its marker reaches the topic in a moment
+            self._pause()
 
     def committed(self, group: str, topic: str) -> int | None:
         """Where `group` stands on `topic`."""
@@ -164,7 +171,7 @@ class KafkaLog:
         while (found := self._cluster.committed(group, topic)) != expected and expected is not None:
             if monotonic() > deadline:
                 raise self._outage.timeout(f"see the offset of {group} on {topic}")
-            sleep(0.001)
+            self._pause()
         return found
 
     def wait(self, positions: Mapping[str, int], timeout: float) -> bool:
@@ -238,6 +245,12 @@ class KafkaLog:
         self._forget(topic)
         return False
 
+    def _pause(self) -> None:
+        """Our own commit is decided; its marker reaches the topics in a moment."""
+        sleep(_MARKER_SECONDS)
+        for producer in self._producers:
+            producer.see_through()
+
     def _check(self, topics: Mapping[str, int] | Sequence[str]) -> None:
         """Nothing has come for a while: see that the cluster is there, and lets us read."""
         try:
@@ -247,6 +260,8 @@ class KafkaLog:
             self._outage.suspect(f"read {', '.join(topics)}")
         else:
             self._outage.over()
+            for producer in self._producers:
+                producer.see_through()
 
     def _ensure(self, topic: str) -> None:
         """Make an absent topic, or wait for whoever may make it."""
@@ -255,7 +270,7 @@ class KafkaLog:
         deadline = monotonic() + _CREATION_SECONDS
         while (identity := self._cluster.identity(topic, "write to")) is None:
             try:
-                self._cluster.create(topic, compacted=False)
+                self._cluster.ensure(topic)
             except LogAccessError as error:
                 if monotonic() > deadline:
                     message = f"the topic {topic} is absent after {_CREATION_SECONDS:.0f} s: {error.message}"

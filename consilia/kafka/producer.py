@@ -1,5 +1,6 @@
 """A named writer on Kafka: one transactional id, so that a newer one of the same name fences the older."""
 
+import logging
 import stat
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from kafka import KafkaProducer
@@ -17,12 +19,14 @@ from kafka.structs import OffsetAndMetadata
 from consilia.errors import ConsiliaError, FencedError, LogError, LogUnavailableError
 from consilia.kafka.connection import make_producer
 from consilia.kafka.errors import plain_errors
-from consilia.kafka.feed import PARTITION, partition
-from consilia.kafka.outage import Outage
+from consilia.kafka.feed import BLANK, PARTITION, partition
+from consilia.kafka.outage import SILENCE_SECONDS, Outage
 from consilia.kafka.settings import KafkaSettings
 from consilia.kafka.spool import Kept, Spool
 from consilia.log.interface import CHUNK_BYTES
 from consilia.log.topics import check
+
+logger = logging.getLogger("consilia.kafka")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,8 @@ class Parts:
     """Makes a topic that is absent."""
     compacted: Container[str]
     """Topics that want a key with every record, as far as is known here."""
+    end: Callable[[str], int | None]
+    """Up to where a topic's committed records reach; None if it is absent."""
     committed: Callable[[Committed], None]
     """Hears of every transaction that was committed."""
 
@@ -235,6 +241,11 @@ class KafkaLogProducer:
         # replaced and wakes up would push its successor aside.
         self._producer._transaction_manager._supports_epoch_bump = lambda: False  # noqa: SLF001 (there is no public way)
         self._open: KafkaTransaction | None = None
+        self._unseen: dict[str, int] = {}
+        """Topics to which this one committed and where that has not been seen: by topic, the offset behind it."""
+        self._stands: Mapping[str, Mapping[str, int]] = {}
+        """Where the groups stand by the last transaction that said so."""
+        self._committed = 0.0
         self._located: set[str] = set()
         self._closed = False
         self._lost: ConsiliaError | None = None
@@ -259,7 +270,41 @@ class KafkaLogProducer:
         finally:
             transaction.ended = True
             self._open = None
-        self._parts.committed(transaction.settle())
+        committed = transaction.settle()
+        self._unseen.update(committed.ends)
+        self._stands = transaction.group_offsets or self._stands
+        self._committed = monotonic()
+        self._parts.committed(committed)
+
+    def see_through(self) -> None:
+        """See that what was committed here can be read, once the marker that ends it has had time to get there.
+
+        A coordinator that restarts with its cluster's only broker finds no leader of the topics for a moment, takes
+        them for deleted, and counts the transaction as complete without its marker: nobody could read on there.
+        """
+        if self._open or self._closed or self._lost or monotonic() - self._committed < SILENCE_SECONDS:
+            return
+        try:
+            seen = {topic: self._parts.end(topic) for topic in self._unseen}
+        except LogUnavailableError:
+            return  # asked again after the next silence
+        behind = {topic for topic, end in seen.items() if end is not None and end < self._unseen[topic]}
+        self._unseen = {topic: end for topic, end in self._unseen.items() if topic in behind}
+        self.uncover(list(self._unseen), self._stands)
+
+    def uncover(self, topics: Sequence[str], group_offsets: Mapping[str, Mapping[str, int]]) -> None:
+        """Have a blank end what this name committed on these topics before: for them it is all one transaction.
+
+        The offsets do the same for the groups.
+        """
+        if topics:
+            logger.warning("what %s committed on %s cannot be read: ended again", self._name, ", ".join(topics))
+            with self.transaction() as transaction:
+                for topic in topics:
+                    transaction.append(topic, b"", key=BLANK)
+                for group, stands in group_offsets.items():
+                    for topic, offset in stands.items():
+                        transaction.commit_offset(group, topic, offset)
 
     def close(self) -> None:
         """Leave the cluster; a transaction that is open will not commit."""

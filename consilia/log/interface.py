@@ -10,7 +10,8 @@ A narrow interface with two implementations, SQLite on one machine and Kafka eve
 * A producer has a name. Opening a producer fences every older one of the same name: its next transaction that
   holds anything raises `FencedError` and leaves nothing behind.
 * A large payload is a run of records of at most `CHUNK_BYTES` each, so nobody has to hold it whole.
-* Opening a producer also decides what the older one left open: whoever opens one and then reads misses nothing.
+* Opening a producer also decides what the older one left open: whoever opens one, naming the topics, and then reads
+  them misses nothing.
 * A record that the caller has asked to `keep` can be read again cheaply: where the log is far away, from a local disk.
 * Any call may raise `LogUnavailableError`, and `LogError` where the log is damaged, closed or misused.
 """
@@ -98,8 +99,12 @@ class Producer(Protocol):
 class Log(Protocol):
     """One connection to the log. Not shared between threads or processes: open one each."""
 
-    def producer(self, name: str) -> Producer:
-        """Open the producer `name`, fencing any older one."""
+    def producer(self, name: str, *, topics: Sequence[str] = (), group: str | None = None) -> Producer:
+        """Open the producer `name`, fencing any older one.
+
+        Whatever an older one committed on `topics`, and for `group`, can be read when this returns. Nobody may write
+        there but producers of this name.
+        """
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:
         """Make the topic if it is absent. A compacted topic keeps, for every key, at least the newest record.

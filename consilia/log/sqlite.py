@@ -51,7 +51,7 @@ class SqliteLog:
         with plain_errors(self._segments):
             collect(self._segments, self._committed_segments)
 
-    def producer(self, name: str) -> "SqliteProducer":
+    def producer(self, name: str, *, topics: Sequence[str] = (), group: str | None = None) -> "SqliteProducer":
         """Open the producer `name`, fencing any older one."""
         if not name:
             raise LogError("A producer needs a name.", remedy="Give it one.")

@@ -46,8 +46,8 @@ class Plugged:
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **kwargs: self._plug.around(getattr(self._inner, name), *args, **kwargs)
 
-    def producer(self, name: str) -> "Plugged":
-        return Plugged(self._plug.around(self._inner.producer, name), self._plug)
+    def producer(self, name: str, **kwargs: Any) -> "Plugged":
+        return Plugged(self._plug.around(self._inner.producer, name, **kwargs), self._plug)
 
     @contextmanager
     def transaction(self) -> Iterator["Plugged"]:

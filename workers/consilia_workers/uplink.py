@@ -18,7 +18,7 @@ class Uplink:
         """`identity` is the hospital's own."""
         self.job, self.hospital = job, identity.name
         self._identity, self._topic = identity, topics.up(identity.name, job)
-        self._producer = log.producer(topics.trainer(identity.name, job))
+        self._log, self._producer = log, log.producer(topics.trainer(identity.name, job))
 
     def say(self, message: FromHospital) -> None:
         """One message."""
@@ -37,6 +37,7 @@ class Uplink:
         """Tell the others that nobody needs to wait. The error's words stay here: they may quote a record."""
         logger.error("leaving %s: %s", self.job, error)
         self.say(Left(job=self.job, hospital=self.hospital, reason=_reason(error)))
+        self._log.end_offset(self._topic)  # seen through: nobody will be here to see to it later
 
 
 def _reason(error: Exception) -> LeaveReason:
