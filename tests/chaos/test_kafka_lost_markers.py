@@ -1,4 +1,4 @@
-"""A broker that loses the end of a transaction, as Kafka does where the only one is killed, holds nobody up for good."""
+"""A broker that loses a transaction's end, as Kafka does where the only one is killed, holds nobody up for good."""
 
 from contextlib import closing
 from time import monotonic, sleep

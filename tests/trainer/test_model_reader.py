@@ -1,5 +1,9 @@
 """The global model is checked before it is used, and a newer one is no surprise."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from time import sleep
+
 import numpy as np
 import pytest
 
@@ -60,7 +64,21 @@ def test_a_model_that_was_replaced_is_gone(log):
 def test_a_model_with_a_hole_is_gone(log):
     payload = publish(log, 0, model(0.5), missing=1)
     with pytest.raises(RecordGoneError, match="1 chunks"):
-        ModelReader(log, TOPIC, LAYOUT).read(payload, 0)
+        ModelReader(log, TOPIC, LAYOUT, patience=0).read(payload, 0)
+
+
+def test_a_model_that_was_announced_before_it_can_be_read_is_waited_for(log, tmp_path):
+    payload = describe([model(0.5)])
+
+    def later():
+        with closing(open_log(sqlite_url(tmp_path))) as other:
+            sleep(0.3)
+            publish(other, 3, model(0.5))
+
+    with ThreadPoolExecutor() as others:
+        publishing = others.submit(later)
+        assert ModelReader(log, TOPIC, LAYOUT).read(payload, 3) == model(0.5)
+        publishing.result()
 
 
 OTHER = Layout.of([Tensor(name="v", dtype=np.dtype("<f4"), shape=(CHUNK_BYTES // 4, 2))])

@@ -85,8 +85,9 @@ class Aggregator:
             maximum_extensions=job.spec.rounds.max_extensions,
         )
         self._end = monotonic() + (job.spec.run_policy.active_deadline_seconds or inf)
-        own = [topics.rounds(self._name), topics.model(self._name), topics.state(self._name)]
-        self._producer = log.producer(topics.aggregator(self._name), topics=own, group=topics.aggregator(self._name))
+        self._own = [topics.rounds(self._name), topics.model(self._name), topics.state(self._name)]
+        name = topics.aggregator(self._name)
+        self._producer = log.producer(name, topics=self._own, group=name)
         self._make_initial = make_initial
         self._standing = Standing()
         self._model: Stored
@@ -343,7 +344,8 @@ class Aggregator:
 
     def _finish(self, finished: JobFinished) -> JobFinished:
         self._say(finished)
-        self._log.end_offset(topics.rounds(self._name))  # seen through: nobody will be here to see to it later
+        for topic in self._own:  # seen through: nobody will be here to see to it later
+            self._log.end_offset(topic)
         return finished
 
     def _say(self, message: FromAggregator) -> None:

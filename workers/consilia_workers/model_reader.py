@@ -1,6 +1,7 @@
 """Reads the global model off the model topic, checked before it is used."""
 
 from hashlib import sha256
+from time import monotonic
 
 from consilia.errors import RecordGoneError, Refusal, RefusedMessage
 from consilia.log import CHUNK_BYTES, Log, Record, follow
@@ -10,13 +11,17 @@ from consilia.wire.messages import Payload
 VERSION = "version"
 """The record header with the number of the round whose result the model is; 0 is the initial model."""
 
+_PATIENCE = 120.0
+"""How long a model that was announced may take to come, in seconds. It is there before it is announced; but a broker
+that was killed meanwhile may show it only once its writer has looked after it."""
+
 
 class ModelReader:
     """Goes forward through the model topic; remembers where it is."""
 
-    def __init__(self, log: Log, topic: str, layout: Layout) -> None:
-        """`layout` is what every model of the job must look like."""
-        self._log, self._topic, self._layout = log, topic, layout
+    def __init__(self, log: Log, topic: str, layout: Layout, *, patience: float = _PATIENCE) -> None:
+        """`layout` is what every model of the job must look like; `patience` is in seconds."""
+        self._log, self._topic, self._layout, self._patience = log, topic, layout, patience
         self._offset = 0
         self._last = (-1, 0)
         """The version read last, and where it began: the final model is trained from and evaluated, so read twice."""
@@ -27,7 +32,7 @@ class ModelReader:
         """The model file that `payload` describes; the same buffer each time, so that the next call overwrites it.
 
         Raises:
-            RecordGoneError: a newer model has already replaced it.
+            RecordGoneError: a newer model has already replaced it, or it never came.
             RefusedMessage: its size, layout or digest is wrong.
         """
         if payload.size != self._layout.size:
@@ -35,23 +40,29 @@ class ModelReader:
             raise RefusedMessage(Refusal.WRONG_LAYOUT, message, remedy="Run the same task code everywhere.")
         if len(self._model) != payload.size:
             self._model = bytearray(payload.size)
-        view, missing = memoryview(self._model), payload.chunks
-        start = self._last[1] if version == self._last[0] else self._offset
-        for record in follow(self._log, self._topic, start):
-            if record.headers.get(VERSION) == str(version):
-                self._place(record, view)
-                missing -= 1
-                if version != self._last[0]:
-                    self._last = (version, record.offset)
-            elif self._newer(record, version):
-                break
-            self._offset = record.offset + 1
-            if not missing:
-                break
-        if missing:
+        if missing := self._gather(version, payload.chunks):
             raise RecordGoneError(f"model {version} on {self._topic} is gone: {missing} chunks were replaced.")
         self._check(payload)
         return self._model
+
+    def _gather(self, version: int, missing: int) -> int:
+        """Take in that many chunks; how many there are no more."""
+        view, deadline = memoryview(self._model), monotonic() + self._patience
+        start = self._last[1] if version == self._last[0] else self._offset
+        while True:
+            for record in follow(self._log, self._topic, start):
+                if record.headers.get(VERSION) == str(version):
+                    self._place(record, view)
+                    missing -= 1
+                    if version != self._last[0]:
+                        self._last = (version, record.offset)
+                elif self._newer(record, version):
+                    return missing
+                self._offset = start = record.offset + 1
+                if not missing:
+                    return 0
+            if not self._log.wait({self._topic: start}, max(deadline - monotonic(), 0.0)):
+                return missing
 
     def _place(self, record: Record, view: memoryview) -> None:
         start = chunk_index(record) * CHUNK_BYTES
