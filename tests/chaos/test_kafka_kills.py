@@ -25,9 +25,12 @@ def run(stage, killer, brokers):
         brokers.look()
         killer.look({**stage.processes.pids(), **brokers.pids()}, stage.rounds)
 
+    def whole():
+        return brokers.up and brokers.deaths[BROKER] == killer.kills.count(BROKER)
+
     with stage:
         stage.start()
-        stage.until(lambda: stage.finished and not stage.processes.names() and brokers.up, meanwhile=strike)
+        stage.until(lambda: stage.finished and not stage.processes.names() and whole(), meanwhile=strike)
         assert stage.listener.taken_back == []
     assert stage.replay() == stage.said
     return stage.said

@@ -101,13 +101,15 @@ def test_brokers_are_killed_in_turn_aggregator_and_trainers_too_and_the_bytes_ar
 def disturbed(stage, killer, brokers):
     """To the job's end: what was said."""
 
-    def strike():
+    def whole():
         killed = sum(name in BROKERS.values() for name in killer.kills)
-        whole = brokers.up and brokers.deaths.total() == killed
-        killer.look({**stage.processes.pids(), **(brokers.pids() if whole else {})}, stage.rounds)
+        return brokers.up and brokers.deaths.total() == killed
+
+    def strike():
+        killer.look({**stage.processes.pids(), **(brokers.pids() if whole() else {})}, stage.rounds)
 
     with stage:
         stage.start()
-        stage.until(lambda: stage.finished and not stage.processes.names() and brokers.up, meanwhile=strike)
+        stage.until(lambda: stage.finished and not stage.processes.names() and whole(), meanwhile=strike)
         stage.finish()
     return stage.said
