@@ -90,8 +90,10 @@ class KafkaLog:
         producer = self._connected(lambda: KafkaLogProducer(parts, name))
         self._producers.append(producer)
         # Nobody but the older producers of this name can have left anything open there.
-        hidden = [each for each in topics if self._cluster.end(each) != self._cluster.end(each, committed=False)]
-        producer.uncover(hidden, {group: {hidden[0]: 0}} if group and hidden else {})
+        ends = {topic: end for topic in topics if (end := self._cluster.end(topic)) is not None}
+        hidden = [topic for topic, end in ends.items() if end != self._cluster.end(topic, committed=False)]
+        # Of the groups' offsets nobody can tell; those for a topic that is its own the group has no use for.
+        producer.uncover(hidden, {group: {next(iter(ends)): 0}} if group and ends else {})
         return producer
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:

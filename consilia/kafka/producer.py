@@ -290,7 +290,8 @@ class KafkaLogProducer:
             return  # asked again after the next silence
         behind = {topic for topic, end in seen.items() if end is not None and end < self._unseen[topic]}
         self._unseen = {topic: end for topic, end in self._unseen.items() if topic in behind}
-        self.uncover(list(self._unseen), self._stands)
+        if self._unseen:
+            self.uncover(list(self._unseen), self._stands)
 
     def uncover(self, topics: Sequence[str], group_offsets: Mapping[str, Mapping[str, int]]) -> None:
         """Have a blank end what this name committed on these topics before: for them it is all one transaction.
@@ -299,12 +300,12 @@ class KafkaLogProducer:
         """
         if topics:
             logger.warning("what %s committed on %s cannot be read: ended again", self._name, ", ".join(topics))
-            with self.transaction() as transaction:
-                for topic in topics:
-                    transaction.append(topic, b"", key=BLANK)
-                for group, stands in group_offsets.items():
-                    for topic, offset in stands.items():
-                        transaction.commit_offset(group, topic, offset)
+        with self.transaction() as transaction:
+            for topic in topics:
+                transaction.append(topic, b"", key=BLANK)
+            for group, stands in group_offsets.items():
+                for topic, offset in stands.items():
+                    transaction.commit_offset(group, topic, offset)
 
     def close(self) -> None:
         """Leave the cluster; a transaction that is open will not commit."""
