@@ -100,15 +100,22 @@ def test_topics_that_were_kept_can_be_retired_by_hand(tmp_path, file, kafka, log
     assert left(log, tmp_path) == []
 
 
-def test_with_credentials_from_a_file(tmp_path, file, kafka_broker, kafka_user, over_sqlite):
-    """All processes of a run are one user, who may do anything to what is called `consilia.`."""
-    user = "runner"
+@pytest.fixture
+def runner(kafka_broker, kafka_user):
+    """A user who may do anything to what is called `consilia.`, for as long as the test: the broker is everybody's."""
     kinds = (Kind.TOPIC, Kind.GROUP, Kind.TRANSACTIONAL_ID)
     things = [Resource(kind=kind, name="consilia.", pattern=Pattern.PREFIXED) for kind in kinds]
+    rules = [AclRule(principal="User:runner", operation=Operation.ALL, resource=thing) for thing in things]
     with closing(make_admin(kafka_broker.settings)) as admin:
-        rules = [AclRule(principal=f"User:{user}", operation=Operation.ALL, resource=thing) for thing in things]
-        Access(kafka_broker.settings, admin).add(rules)
-    kafka_user(user).save(tmp_path / "kafka.json")
+        access = Access(kafka_broker.settings, admin)
+        access.add(rules)
+        yield kafka_user("runner")
+        access.remove(rules)
+
+
+def test_with_credentials_from_a_file(tmp_path, file, runner, over_sqlite):
+    """All processes of a run are one user."""
+    runner.save(tmp_path / "kafka.json")
     done = consilia(tmp_path, *run_args(file, "--kafka", "kafka.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert model(tmp_path) == over_sqlite
