@@ -261,8 +261,10 @@ class KafkaLogProducer:
         """All or nothing."""
         transaction = self._begin()
         try:
-            yield transaction
-            self._commit(transaction)
+            # Who was replaced may be told so already while it writes.
+            with self._fencing_named():
+                yield transaction
+                self._commit(transaction)
         except BaseException as error:
             transaction.discard()
             self._roll_back(transaction, error)
@@ -351,9 +353,13 @@ class KafkaLogProducer:
                 self._lost = lost
 
     def _bounded(self, call: Callable[[], None], doing: str, topics: Iterable[str] = ()) -> None:
+        with self._fencing_named(), plain_errors(self._parts.settings, doing=doing, transactional_id=self._name):
+            self._parts.outage.bounded(call, f"{doing} as {self._name}", topics)
+
+    @contextmanager
+    def _fencing_named(self) -> Iterator[None]:
         try:
-            with plain_errors(self._parts.settings, doing=doing, transactional_id=self._name):
-                self._parts.outage.bounded(call, f"{doing} as {self._name}", topics)
+            yield
         except FencedError as error:
             message = f"A newer process writes as '{self._name}', or this one's transaction was left open too long."
             raise FencedError(message, remedy="Let the newer one go on; this one must stop.") from error
