@@ -89,11 +89,7 @@ class KafkaLog:
         )
         producer = self._connected(lambda: KafkaLogProducer(parts, name))
         self._producers.append(producer)
-        # Nobody but the older producers of this name can have left anything open there.
-        ends = {topic: end for topic in topics if (end := self._cluster.end(topic)) is not None}
-        hidden = [topic for topic, end in ends.items() if end != self._cluster.end(topic, committed=False)]
-        # Of the groups' offsets nobody can tell; those for a topic that is its own the group has no use for.
-        producer.uncover(hidden, {group: {next(iter(ends)): 0}} if group and ends else {})
+        self._uncover_older(producer, topics, group)
         return producer
 
     def create_topic(self, topic: str, *, compacted: bool = False) -> None:
@@ -246,6 +242,15 @@ class KafkaLog:
             return True
         self._forget(topic)
         return False
+
+    def _uncover_older(self, producer: KafkaLogProducer, topics: Sequence[str], group: str | None) -> None:
+        """Whatever hides something on these topics was left open by an older producer of this name."""
+        ends = {topic: end for topic in topics if (end := self._cluster.end(topic)) is not None}
+        hidden = [topic for topic, end in ends.items() if end != self._cluster.end(topic, committed=False)]
+        # Nobody can tell what hides a group's offsets. The one for a topic of its own it has no use for.
+        offsets = {group: {next(iter(ends)): 0}} if group and ends else {}
+        if hidden or offsets:
+            producer.uncover(hidden, offsets)
 
     def _pause(self) -> None:
         """Our own commit is decided; its marker reaches the topics in a moment."""

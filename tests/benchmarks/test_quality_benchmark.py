@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from needed import DATA, real_data
 
 from benchmarks.quality import Quality, by_seed, figure, joined, summarise
 from consilia_workers.report.comparison import compare
 from consilia_workers.report.results import Report, RoundResult, SeedResult
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("CONSILIA_DATA") or ROOT.parent / "shared" / "data")
 
 
 def seed_result(seed, auc_by_hospital, **changes):
@@ -89,12 +89,6 @@ def printed(module, *arguments):
     return said
 
 
-def needs(folder):
-    if not (DATA / folder).is_dir():
-        assert "CI" not in os.environ, f"{DATA} lacks {folder}"
-        pytest.skip(f"no real data: {DATA / folder} is missing; set CONSILIA_DATA to the folder that holds {folder}/")
-
-
 @pytest.mark.slow
 def test_heart_failure_needs_no_data_and_trains_in_all_three_ways():
     said = printed("heart_failure", "--rounds", 1)
@@ -105,7 +99,7 @@ def test_heart_failure_needs_no_data_and_trains_in_all_three_ways():
 
 @pytest.mark.slow
 def test_heart_disease_goes_on_in_its_work_folder_and_refuses_another_tests_results(tmp_path):
-    needs("heart_disease")
+    real_data("heart_disease")
     options = ("heart_disease", "--rounds", 1, "--work", tmp_path, "--seeds")
     first = printed(*options, 2)
     model = next(tmp_path.rglob("seed-2/model.safetensors"))
@@ -121,7 +115,7 @@ def test_heart_disease_goes_on_in_its_work_folder_and_refuses_another_tests_resu
 
 @pytest.mark.slow
 def test_stroke_trains_every_fold_on_thirteen_countries():
-    needs("ist")
+    real_data("ist")
     said = printed("stroke", "--folds", 2, "--repeats", 1, "--rounds", 1)
     assert (said["trainings"], said["samples"], said["hospitals"], len(said["by_hospital"])) == (2, 1, 13, 13)
 

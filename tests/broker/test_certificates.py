@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import missing
 
 from consilia.broker.properties import PRINCIPAL_RULES
 from consilia.certificates import Credentials, create_authority, issue_client, issue_server
@@ -109,8 +110,9 @@ def test_the_authority_can_do_nothing_but_sign():
     assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (True, True, 0)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
 def test_openssl_agrees(tmp_path):
+    if shutil.which("openssl") is None:
+        missing("no openssl")
     issue_server(AUTHORITY, "broker", ["localhost"], lasts=DAY).save(tmp_path / "own.pem", tmp_path / "key.pem")
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.certificate_pem)
     command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "localhost"]

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from consilia.kafka import network
+from consilia.kafka import connection, network
 from consilia.kafka.log import KafkaLog
 from consilia.kafka.network import WideSocket
 from consilia.log.interface import CHUNK_BYTES, follow
@@ -60,6 +60,8 @@ def test_the_end_is_seen_also_behind_a_short_piece(pair):
 
 def test_a_chunk_crosses_the_network_once(kafka_settings, monkeypatch):
     """A broker cuts its answer at the limit of a fetch: what is cut off has to be fetched again."""
+    # A loaded machine may not fill a batch in time; batches of one chunk lie across the limit.
+    monkeypatch.setattr(connection, "_LINGER", 1000)
     received = []
 
     class Counting(WideSocket):
@@ -82,4 +84,4 @@ def test_a_chunk_crosses_the_network_once(kafka_settings, monkeypatch):
             == CHUNKS
         )
         log.delete_topic(topic)
-    assert CHUNKS * CHUNK_BYTES < sum(received) < 1.1 * CHUNKS * CHUNK_BYTES
+    assert CHUNKS * CHUNK_BYTES < sum(received) < 1.02 * CHUNKS * CHUNK_BYTES

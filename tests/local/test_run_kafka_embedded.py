@@ -53,7 +53,8 @@ def test_after_ctrl_c_the_broker_is_gone_and_resume_starts_it_again_on_its_data(
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert "--kafka embedded --resume" in output
-    assert psutil.wait_procs(running, timeout=20)[1] == []
+    # None is left that could do anything; whose parent died first, the system reaps when it comes to it.
+    assert [each for each in running if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
     resumed = consilia(tmp_path, *run_args(file, "--kafka", "embedded", "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert "round 1:" in resumed.stdout

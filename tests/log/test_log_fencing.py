@@ -49,6 +49,23 @@ def test_producers_of_other_names_are_left_alone(log, log_factory, topic, fresh)
     assert sorted(values(log, topic)) == [b"1", b"1", b"2", b"2"]
 
 
+def test_a_successor_that_names_its_topics_finds_what_was_committed_there_and_nothing_else(
+    log, log_factory, topic, fresh
+):
+    name, group = fresh("aggregator"), fresh("group")
+    log.create_topic(f"{topic}.state", compacted=True)
+    old = log.producer(name, topics=[topic, f"{topic}.state"], group=group)
+    with old.transaction() as transaction:
+        transaction.append(topic, b"said")
+        transaction.append(f"{topic}.state", b"kept", key="k")
+        transaction.commit_offset(group, f"{topic}.up", 3)
+    successor = log_factory()
+    successor.producer(name, topics=[topic, f"{topic}.state", f"{topic}.absent"], group=group)
+    assert (values(successor, topic), values(successor, f"{topic}.state")) == ([b"said"], [b"kept"])
+    assert successor.committed(group, f"{topic}.up") == 3
+    assert f"{topic}.absent" not in successor.topics()
+
+
 def test_a_producer_that_was_closed_can_be_opened_again(log, topic, fresh):
     name = fresh("trainer")
     for value in (b"1", b"2"):

@@ -3,6 +3,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from needed import missing
 
 from consilia.errors import LogError
 from consilia.log.interface import CHUNK_BYTES, follow
@@ -97,7 +98,7 @@ def test_a_symbolic_link_stands_for_its_file(log, producer, topic, tmp_path):
 def test_a_file_on_another_disk_is_copied(log, producer, topic):
     path = Path(f"/dev/shm/consilia-test-{topic}")
     if not path.parent.is_dir():
-        pytest.skip("no /dev/shm here")
+        missing("no /dev/shm here")
     try:
         path.write_bytes(b"x" * (CHUNK_BYTES + 1))
         with producer.transaction() as transaction:

@@ -41,12 +41,13 @@ class ModelReader:
         if len(self._model) != payload.size:
             self._model = bytearray(payload.size)
         if missing := self._gather(version, payload.chunks):
-            raise RecordGoneError(f"model {version} on {self._topic} is gone: {missing} chunks were replaced.")
+            message = f"model {version} on {self._topic} is gone: {missing} chunks were replaced, or never came."
+            raise RecordGoneError(message)
         self._check(payload)
         return self._model
 
     def _gather(self, version: int, missing: int) -> int:
-        """Take in that many chunks; how many there are no more."""
+        """Take in that many chunks, waiting for those that were announced; how many will not come any more."""
         view, deadline = memoryview(self._model), monotonic() + self._patience
         start = self._last[1] if version == self._last[0] else self._offset
         while True:
