@@ -18,6 +18,7 @@ from kafka.structs import OffsetAndMetadata
 
 from consilia.errors import ConsiliaError, FencedError, LogError, LogUnavailableError
 from consilia.kafka.connection import make_producer
+from consilia.kafka.denial import require_rights
 from consilia.kafka.errors import plain_errors
 from consilia.kafka.feed import BLANK, PARTITION, partition
 from consilia.kafka.outage import SILENCE_SECONDS, Outage
@@ -338,8 +339,9 @@ class KafkaLogProducer:
             self._producer.flush()
             transaction.require_sent()
             self._producer.commit_transaction()
-        except KafkaError:
+        except KafkaError as error:
             transaction.require_sent()
+            require_rights(self._parts.settings, error, appended=transaction.sent, offsets=transaction.group_offsets)
             raise
 
     def _roll_back(self, transaction: KafkaTransaction, error: BaseException) -> None:

@@ -12,13 +12,15 @@ from consilia.kafka.settings import KafkaSettings
 
 _IN_TEXT = re.compile(r"[{,] ?'([^']+)'")
 _SEVERAL = re.compile(r"\(partition=\d+\): (\w+)")
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]+")
+_TOPIC_DENIED = kafka_errors.TopicAuthorizationFailedError
 _QUOTED = re.compile(r"\[Error (\d+)\]")
 ACLS = "`consilia kafka acls` prints, and applies, what every party needs."
 _OPERATIONS = {
     "write": "Write",
     "read": "Read",
     "follow": "Read",
-    "commit": "Read",  # of an offset; records that are denied have been told before
+    "commit": "Read",  # of an offset; that records are denied is told of their own topic
     "create": "Create",
     "delete": "Delete",
     "trim": "Delete",
@@ -90,15 +92,22 @@ def _denied(failure: Failure, operation: str, resource: str) -> ConsiliaError:
     return LogAccessError(message, remedy=f"Allow {operation} on {resource} to it: {ACLS}")
 
 
+def denied_topics(error: KafkaError) -> list[str]:
+    """The topics that kafka-python says are denied to this party, if that is what it says."""
+    told = unwrapped(error)
+    return sorted(filter(_TOPIC.fullmatch, _names(told))) if isinstance(told, _TOPIC_DENIED) else []
+
+
 def _topic_denied(failure: Failure) -> ConsiliaError:
-    named = failure.topic or ", ".join(sorted(str(each) for each in _names(failure.error)))
+    # The one that it was about may not be to blame: in a transaction all records fail with one.
+    named = ", ".join(denied_topics(failure.error)) or failure.topic
     return _denied(failure, failure.operation, f"topic {named}" if named else "the topic")
 
 
-def _names(error: KafkaError) -> list[object]:
-    """The topics that kafka-python put into an error: as a set, one by one, or as a set in the middle of a text."""
+def _names(error: KafkaError) -> list[str]:
+    """What kafka-python put into an error: as a set, one by one, or as a set in the middle of a text."""
     given = [name for each in error.args for name in (each if isinstance(each, set | frozenset | list) else [each])]
-    return [name for each in given for name in (_IN_TEXT.findall(str(each)) or [each])]
+    return [name for each in given for name in (_IN_TEXT.findall(str(each)) or [str(each)])]
 
 
 def _group_denied(failure: Failure) -> ConsiliaError:
@@ -179,7 +188,7 @@ AT_THE_DOOR = (
 """The broker does not let the party in; see `findings` for why not."""
 _Explain = Callable[[Failure], ConsiliaError]
 _EXPLANATIONS: tuple[tuple[tuple[type[KafkaError], ...], _Explain], ...] = (
-    ((kafka_errors.TopicAuthorizationFailedError,), _topic_denied),
+    ((_TOPIC_DENIED,), _topic_denied),
     ((kafka_errors.GroupAuthorizationFailedError,), _group_denied),
     ((kafka_errors.TransactionalIdAuthorizationFailedError,), _transactional_id_denied),
     ((kafka_errors.ClusterAuthorizationFailedError,), _cluster_denied),

@@ -42,6 +42,8 @@ def test_every_error_of_theirs_becomes_one_that_says_where_what_and_what_to_do(d
             "may not Write topic a, b.",
         ),
         (theirs.TopicAuthorizationFailedError("x"), {"topic": None}, LogAccessError, "may not Write topic x."),
+        (theirs.TopicAuthorizationFailedError({"x"}), {}, LogAccessError, "write to topic t on Kafka"),
+        (theirs.TopicAuthorizationFailedError({"x"}), {}, LogAccessError, "may not Write topic x."),
         (
             theirs.TopicAuthorizationFailedError(
                 "in an error state: [Error 29] TopicAuthorizationFailedError: {'a', 'b'}"

@@ -10,7 +10,7 @@ from worlds import LAYOUT, Clinic, make_job, model_file
 from consilia.api import FederatedJob
 from consilia.errors import LogAccessError
 from consilia.kafka.access import Access
-from consilia.kafka.acls import AclRule, Operation, Parties, Resource, rules
+from consilia.kafka.acls import AclRule, Kind, Operation, Parties, Resource, rules
 from consilia.kafka.connection import make_admin
 from consilia.log import Log, topics
 from consilia.log.opening import kafka_url, open_log
@@ -148,3 +148,5 @@ def test_without_one_of_them_it_fails_and_says_which_right_is_missing(live, rule
     with pytest.raises(LogAccessError, match=rule.principal.removeprefix("User:")) as caught:
         live(without=rule)
     assert rule.operation in caught.value.message or "Describe" in caught.value.message
+    if rule.resource.kind in (Kind.TOPIC, Kind.GROUP):
+        assert f"{rule.resource.kind.lower()} {rule.resource.name.removesuffix('job')}" in caught.value.message
