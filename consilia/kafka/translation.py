@@ -68,14 +68,19 @@ class Failure:
 
 
 def unwrapped(error: KafkaError) -> KafkaError:
-    """The error that the words of another one quote: kafka-python keeps only the text of what ended a producer.
+    """The error that another one holds, or quotes in its words: so kafka-python tells what ended a producer.
 
     Of several that a request came to, one that trying again will not cure comes first.
     """
     if type(error) is kafka_errors.BrokerResponseError:
         several = [getattr(kafka_errors, name, KafkaError) for name in _SEVERAL.findall(str(error))]
         return min(several, key=lambda each: bool(each.retriable))(str(error)) if several else error
-    quoted = _QUOTED.search(str(error)) if type(error) is KafkaError else None
+    if type(error) is not KafkaError:
+        return error
+    held = next((each for each in error.args if isinstance(each, KafkaError)), None)
+    if held is not None:
+        return unwrapped(held)
+    quoted = _QUOTED.search(str(error))
     return kafka_errors.for_code(int(quoted[1]))(str(error)) if quoted else error
 
 

@@ -99,6 +99,15 @@ def test_an_error_that_stands_only_in_the_words_of_another_is_found_there(text, 
     assert text in str(found)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_error_that_another_holds_is_found_there(layers):
+    error = inner = theirs.TopicAuthorizationFailedError({"state"})
+    for _ in range(layers):
+        error = theirs.KafkaError("Cannot perform send because at least one previous request has failed", error)
+    assert unwrapped(error) is inner
+    assert "may not Write topic state." in translate(failure(unwrapped(error), topic="rounds")).message
+
+
 @pytest.mark.parametrize(
     "error", [theirs.KafkaError("no number"), theirs.KafkaTimeoutError("after [Error 7]"), theirs.ProducerFencedError()]
 )
