@@ -28,8 +28,8 @@ def require_rights(
     for topic in set(appended) & set(denied):
         with plain_errors(settings, doing="write to", topic=topic):
             raise error
-    if isinstance(told, kafka_errors.TopicAuthorizationFailedError):
-        read = [topic for topics in offsets.values() for topic in topics]
+    read = [topic for topics in offsets.values() for topic in topics]
+    if isinstance(told, kafka_errors.TopicAuthorizationFailedError) and read:
         for topic in denied or _unreadable(settings, read):
             with plain_errors(settings, doing="commit an offset of", topic=topic):
                 raise error

@@ -40,3 +40,8 @@ def test_a_group_that_is_denied_is_named():
 @pytest.mark.parametrize("error", [theirs.KafkaError("rounds"), theirs.TransactionalIdAuthorizationFailedError()])
 def test_what_has_another_cause_is_left_to_others(error):
     look(error)
+
+
+def test_a_transaction_that_commits_no_offset_is_not_told_that_it_may_not():
+    error = theirs.TopicAuthorizationFailedError()
+    require_rights(SETTINGS, error, appended=["rounds"], offsets={})

@@ -43,7 +43,7 @@ def test_two_seeds_on_one_broker_and_nothing_is_left_running(tmp_path, over_sqli
     assert kafkas(tmp_path) == []
 
 
-def reaped_or_dead(process):
+def has_ended(process):
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -61,7 +61,7 @@ def test_after_ctrl_c_the_broker_is_gone_and_resume_starts_it_again_on_its_data(
     assert process.returncode == 130
     assert "--kafka embedded --resume" in output
     # None is left that could do anything; whose parent died first, the system reaps when it comes to it.
-    assert [each for each in psutil.wait_procs(running, timeout=1)[1] if not reaped_or_dead(each)] == []
+    assert [each for each in psutil.wait_procs(running, timeout=1)[1] if not has_ended(each)] == []
     resumed = consilia(tmp_path, *run_args(file, "--kafka", "embedded", "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert "round 1:" in resumed.stdout
