@@ -1,0 +1,93 @@
+"""How a job's programs tell where they stand: signed snapshots, which the operator fetches from their status port.
+
+`GET /progress?after=VERSION&wait=SECONDS` answers `{"body": TEXT, "signature": BASE64}` as soon as the program's
+version is above VERSION, or 204 when SECONDS are over. TEXT is the canonical JSON (RFC 8785) of a `JobProgress` or a
+`TrainerProgress`, signed with the key that the roster has: a neighbour in the cluster cannot make a story up.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from consilia.api.scalars import Sha256
+
+STATUS_PORT = 8080
+"""Where aggregator and trainers serve /progress, /metrics and /healthz."""
+
+JobPhase = Literal["Starting", "Waiting", "Training", "Evaluating", "Finished"]
+PartState = Literal["Absent", "Ready", "Training", "Sent", "Late", "Left"]
+TrainerState = Literal["Starting", "Waiting", "Training", "Sending", "Finished", "Failed"]
+Text = Annotated[str, Field(max_length=1024)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Snapshot(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class PartProgress(_Snapshot):
+    """One hospital, as the aggregator sees it."""
+
+    name: str
+    state: PartState
+    round: Count | None = None
+    """The last round whose update of this hospital counted."""
+    message: Text = ""
+    """Why it is late, or left; for people."""
+
+
+class ModelProgress(_Snapshot):
+    """The newest global model."""
+
+    digest: Sha256
+    round: Count
+
+
+class Ending(_Snapshot):
+    """How the job ended."""
+
+    outcome: Literal["Succeeded", "Failed"]
+    reason: Text
+    message: Text = ""
+
+
+class JobProgress(_Snapshot):
+    """Where a job stands, from its aggregator."""
+
+    job: str
+    """The job's name on the log."""
+    version: Count
+    """Grows with every change, and starts above every earlier process's: nanoseconds since 1970."""
+    phase: JobPhase
+    started: float | None = None
+    """When the first round opened, in seconds since 1970, as the log has it."""
+    round: Count = 0
+    """The open round, or the last one."""
+    rounds_completed: Count = 0
+    last_round_seconds: float | None = None
+    updates_received: Count = 0
+    """For the open round."""
+    deadline: float | None = None
+    """Of the open round, in seconds since 1970."""
+    extensions: Count = 0
+    """How often the open round was given more time."""
+    hospitals: tuple[PartProgress, ...] = ()
+    metrics: dict[str, float] = {}
+    """The last evaluation of the global model, as means over the hospitals."""
+    model: ModelProgress | None = None
+    ending: Ending | None = None
+
+
+class TrainerProgress(_Snapshot):
+    """Where one hospital's trainer stands."""
+
+    job: str
+    hospital: str
+    version: Count
+    state: TrainerState
+    round: Count = 0
+    """The last round that an update was sent for."""
+    attempts: Count = 0
+    """How many trainings were begun by this hospital in this job, crashed ones included."""
+    message: Text = ""

@@ -1,0 +1,69 @@
+"""What the objects that the operator makes are called, and by which labels they are found. Pure."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+GROUP = "consilia.dev"
+FIELD_MANAGER = "consilia-operator"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+"""aggregator, trainer, kafka or identity."""
+PART_OF = "app.kubernetes.io/part-of"
+JOB, JOB_NAMESPACE, JOB_UID = f"{GROUP}/job", f"{GROUP}/job-namespace", f"{GROUP}/job-uid"
+HOSPITAL = f"{GROUP}/hospital"
+"""On what belongs to one hospital."""
+TASK = f"{GROUP}/task"
+"""On what belongs to one HospitalTask."""
+HUB = f"{GROUP}/hub"
+"""On a hospital's namespace: the namespace whose jobs it agrees to be asked by."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+APPLIED = f"{GROUP}/applied"
+"""Annotation: digest of what was applied last."""
+KAFKA = "consilia-kafka"
+"""Name of the managed Kafka of a namespace, and the beginning of all its objects' names."""
+IDENTITY = "consilia-identity"
+"""The Secret with a hospital's Ed25519 key, in its namespace."""
+_LONGEST = 63
+_DIGITS = 8
+
+
+def child(owner: str, suffix: str) -> str:
+    """`OWNER-SUFFIX`, shortened so that it stays a DNS label; shortened names keep apart by a digest."""
+    name = f"{owner}-{suffix}"
+    if len(name) <= _LONGEST:
+        return name
+    digest = sha256(owner.encode()).hexdigest()[:_DIGITS]
+    return f"{owner[: _LONGEST - len(suffix) - _DIGITS - 2]}-{digest}-{suffix}"
+
+
+def task_name(job: str, uid: str) -> str:
+    """The HospitalTask of a job: the same in every hospital's namespace, another for a job made anew."""
+    return child(job, sha256(uid.encode()).hexdigest()[:_DIGITS])
+
+
+def labels(component: str, **more: str) -> dict[str, str]:
+    """What every object that the operator makes carries, and `more` by the names of this module."""
+    return {MANAGED_BY: FIELD_MANAGER, PART_OF: "consilia", COMPONENT: component, **more}
+
+
+def job_labels(job: Mapping[str, Any], component: str) -> dict[str, str]:
+    """The labels of what belongs to a FederatedJob, given as a document."""
+    metadata = job["metadata"]
+    return labels(component) | {
+        JOB: metadata["name"],
+        JOB_NAMESPACE: metadata["namespace"],
+        JOB_UID: metadata["uid"],
+    }
+
+
+def owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """For metadata.ownerReferences of what goes with `owner`, in the same namespace."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

@@ -1,0 +1,132 @@
+"""What the operator is told at its start: one JSON file, which the chart writes. Each field with unit and default."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from consilia.errors import RunError
+
+Role = Literal["Hub", "Hospital"]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+Issuing = Literal["Builtin", "CertManager"]
+Resources = dict[Literal["requests", "limits"], dict[str, str]]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Images(_Section):
+    """The images of what the operator makes."""
+
+    worker: str = Field(description="Aggregators and trainers of jobs that name no `task.image`.")
+    kafka: str = Field(description="Brokers of managed Kafka.")
+    pull_policy: PullPolicy = Field(default="IfNotPresent", description="When a node fetches an image.")
+    pull_secrets: tuple[str, ...] = Field(default=(), description="Secrets for it, in every namespace that has pods.")
+
+
+class Sizes(_Section):
+    """What the pods that the operator makes ask for, as Kubernetes writes it."""
+
+    aggregator: Resources = Field(
+        default={"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+        description="Of an aggregator.",
+    )
+    trainer: Resources = Field(
+        default={"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "8Gi"}},
+        description="Of a trainer, beside its GPUs; `resources.podTemplate` has the last word.",
+    )
+    kafka: Resources = Field(
+        default={"requests": {"cpu": "250m", "memory": "768Mi"}, "limits": {"memory": "1536Mi"}},
+        description="Of a broker of managed Kafka.",
+    )
+
+
+class Storage(_Section):
+    """Where durable things lie."""
+
+    storage_class: str | None = Field(
+        default=None, description="StorageClass of all claims. Default: the cluster's default."
+    )
+    trainer: str = Field(
+        default="2Gi", description="The claim of each trainer for updates on their way: twice the model, and room."
+    )
+
+
+class Certificates(_Section):
+    """Who issues the certificates of managed Kafka."""
+
+    issuing: Issuing = Field(
+        default="Builtin",
+        description="`Builtin`: the operator's own authority, one a namespace. `CertManager`: cert-manager.",
+    )
+    issuer_ref: dict[Literal["name", "kind", "group"], str] | None = Field(
+        default=None, description="cert-manager's issuer, which must put its CA into `ca.crt`; for CertManager."
+    )
+    lasts_days: int = Field(default=90, ge=1, le=3650, description="How long a broker's certificate is valid, in days.")
+    renew_days: int = Field(
+        default=30, ge=0, le=3650, description="How long before its end it is replaced, in days; less than lastsDays."
+    )
+
+
+class MonitoringPeers(_Section):
+    """Who may read the metrics of what the operator makes."""
+
+    namespace_labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels of the namespaces that may. Default: every namespace."
+    )
+
+
+class OperatorSettings(_Section):
+    """All of it."""
+
+    roles: tuple[Role, ...] = Field(
+        default=("Hub", "Hospital"),
+        min_length=1,
+        description="`Hub`: FederatedJobs and Hospitals. `Hospital`: Datasets and HospitalTasks. Both in one cluster.",
+    )
+    namespaces: tuple[str, ...] = Field(
+        default=(), description="The namespaces to look after, whose Roles it has. Default: all, with a ClusterRole."
+    )
+    images: Images = Field(description="The images of what the operator makes.")
+    sizes: Sizes = Field(default=Sizes(), description="What its pods ask for.")
+    storage: Storage = Field(default=Storage(), description="Where durable things lie.")
+    certificates: Certificates = Field(default=Certificates(), description="Who issues certificates.")
+    monitoring: MonitoringPeers = Field(default=MonitoringPeers(), description="Who may read metrics.")
+    cluster_domain: str = Field(default="cluster.local", description="The cluster's DNS domain.")
+    network_policies: bool = Field(default=True, description="Make a NetworkPolicy beside each pod.")
+    resync_seconds: float = Field(
+        default=300, ge=10, description="How often everything is looked at anew, whether or not it changed, in seconds."
+    )
+    workers: int = Field(default=8, ge=1, le=64, description="How many objects are reconciled at once.")
+    metrics_port: Port = Field(default=8080, description="Where /metrics, /healthz and /readyz are served.")
+    dead_watch_seconds: float = Field(
+        default=90, ge=15, description="How long a heartbeat may not come back through the watch, in seconds."
+    )
+    lease_seconds: int = Field(
+        default=30, ge=10, le=600, description="How long the operator's Lease holds without renewal, in seconds."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="What is written to standard error."
+    )
+    log_format: Literal["Text", "Json"] = Field(default="Text", description="How it is written.")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file.
+
+        Raises:
+            RunError: it is missing, no JSON, or a field is wrong.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            message = f"cannot use the operator's settings in {path}: {error}."
+            raise RunError(message, remedy="Correct the chart's values under `operator`.") from None
+
+    def as_document(self) -> dict[str, Any]:
+        """As it stands in the file, defaults filled in."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
