@@ -17,7 +17,6 @@ from scripts.pages.python import python_page
 from scripts.pages.settings import settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = {"federatedjob": "examples/breast-cancer.yaml"}
 
 
 def crd_text(definition: Definition) -> str:
@@ -29,8 +28,8 @@ def crd_text(definition: Definition) -> str:
 
 def page_text(definition: Definition) -> str:
     """One page of docs/reference/, with the example that stands in examples/."""
-    example = EXAMPLES.get(definition.singular, f"examples/resources/{definition.singular}.yaml")
-    return reference_page(definition, (ROOT / example).read_text())
+    example = ROOT / "examples" / "resources" / f"{definition.singular}.yaml"
+    return reference_page(definition, example.read_text())
 
 
 GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (

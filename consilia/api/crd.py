@@ -51,10 +51,10 @@ class Definition:
 
 JOB_COLUMNS = (
     Column(name="State", path=".status.summary.state", description="The condition that matters most now."),
-    Column(name="Rounds", path=".status.summary.rounds", description="Rounds closed of all."),
+    Column(name="Round", path=".status.summary.rounds", description="Rounds closed of all."),
     Column(name="Hospitals", path=".status.summary.hospitals", description="Hospitals ready of all."),
     Column(name="Metric", path=".status.summary.metric", description="The first metric of the last evaluation."),
-    Column(name="Epsilon", path=".status.epsilon.maxSpent", description="The largest ε spent by a hospital."),
+    Column(name="Epsilon", path=".status.summary.epsilon", description="The largest ε spent by a hospital."),
     Column(name="Strategy", path=".spec.aggregation.strategy", priority=1, description="How updates are aggregated."),
     Column(name="Dataset", path=".spec.dataset", priority=1, description="The logical data set."),
     AGE,
@@ -62,6 +62,11 @@ JOB_COLUMNS = (
 
 HOSPITAL_COLUMNS = (
     Column(name="Accepted", path=".spec.accepted", type="boolean", description="Whether it may take part in jobs."),
+    Column(
+        name="Joined",
+        path='.status.conditions[?(@.type=="Joined")].status',
+        description="Whether it showed its key.",
+    ),
     Column(
         name="Available",
         path='.status.conditions[?(@.type=="Available")].status',
@@ -74,10 +79,16 @@ HOSPITAL_COLUMNS = (
 
 DATASET_COLUMNS = (
     Column(name="Ready", path='.status.conditions[?(@.type=="Ready")].status', description="Whether it can be used."),
+    Column(
+        name="Reason",
+        path='.status.conditions[?(@.type=="Ready")].reason',
+        description="Why it can be used, or cannot.",
+    ),
     Column(name="Unit", path=".spec.unit", description="Whose presence the budget hides."),
     Column(name="Spent", path=".status.spent", description="ε spent by all jobs."),
     Column(name="Reserved", path=".status.reserved", description="ε promised to running jobs."),
     Column(name="Budget", path=".spec.privacyBudget.epsilon", description="ε over the life of the data."),
+    Column(name="Approval", path=".spec.approval.mode", priority=1, description="Who approves jobs."),
     AGE,
 )
 
@@ -89,7 +100,9 @@ HOSPITAL_TASK_COLUMNS = (
         name="Round", path=".status.round", type="integer", description="The last round that an update was sent for."
     ),
     Column(name="Epsilon", path=".status.epsilonSpent", description="ε spent so far."),
+    Column(name="GPU", path=".spec.gpu", type="integer", priority=1, description="GPUs that it asks for."),
     Column(name="Decision", path=".spec.decision", priority=1, description="What the hospital says."),
+    Column(name="Message", path=".status.message", priority=1, description="Why it stands where it stands."),
     AGE,
 )
 

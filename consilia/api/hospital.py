@@ -6,7 +6,7 @@ from pydantic import Field
 
 from consilia.api.privacy import Unit
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
-from consilia.api.rules import Rule
+from consilia.api.rules import Transition
 from consilia.api.scalars import Bool, Int, KeyedList, Name, ShortText, Timestamp
 
 PublicKeyText = Annotated[
@@ -24,16 +24,21 @@ class HospitalSpec(ApiObject):
     display_name: ShortText | None = Field(default=None, description="The name that people know it by.")
     accepted: Bool = Field(default=False, description="Whether the hub's owner admits it to jobs.")
     public_key: PublicKeyText | None = Field(
-        default=None, description="Its Ed25519 public key in PEM form: what it signs with counts as said by it."
+        default=None,
+        description="Its Ed25519 public key in PEM form: what it signs counts as said by it. Needed for a hospital in "
+        "a cluster of its own. Default: the key that its namespace shows; set here, no other one is taken.",
     )
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            cel="!self.accepted || has(self.publicKey)",
-            holds=lambda spec: not spec.accepted or spec.public_key is not None,
-            message="a hospital can be accepted only with its publicKey",
-            remedy="set publicKey to the key that the hospital showed you, then accepted: true",
-            field="accepted",
+    transitions: ClassVar[tuple[Transition, ...]] = (
+        Transition(
+            cel="!has(oldSelf.publicKey) || !self.accepted || !oldSelf.accepted"
+            " || (has(self.publicKey) && self.publicKey == oldSelf.publicKey)",
+            holds=lambda new, old: (
+                old.public_key is None or not new.accepted or not old.accepted or new.public_key == old.public_key
+            ),
+            message="the publicKey of an accepted hospital is neither replaced nor removed",
+            remedy="set accepted: false first, and true again together with the new key",
+            field="publicKey",
         ),
     )
 
@@ -59,6 +64,9 @@ class HospitalStatus(Status):
     conditions: Conditions = Field(
         default=(),
         description="`Joined`: it showed its key. `Available`: it was heard of lately.",
+    )
+    public_key: PublicKeyText | None = Field(
+        default=None, description="The key that its namespace showed; used where `spec.publicKey` is not set."
     )
     last_heartbeat: Timestamp | None = Field(default=None, description="When it was last heard of.")
     operator_version: ShortText | None = Field(default=None, description="The version of Consilia that it runs.")

@@ -10,7 +10,7 @@ from consilia.api.privacy import PrivacySpec, SecureAggregationSpec
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rounds import EvaluationSpec, RoundsSpec
 from consilia.api.rules import Transition, unchanged
-from consilia.api.scalars import Bool, DecimalString, Int, Message, Name, Sha256, ShortText
+from consilia.api.scalars import Bool, DecimalString, Int, JsonObject, Message, Name, Sha256, ShortText
 from consilia.api.task_spec import TaskSpec
 from consilia.api.training import TrainingSpec
 
@@ -50,7 +50,10 @@ class HospitalTaskSpec(ApiObject):
     stream: StreamSpec | None = Field(
         default=None, description="The live topic to learn from. Default: the data at rest."
     )
-    gpu: Int = Field(default=0, ge=0, le=64, description="GPUs that it asks for.")
+    gpu: Int = Field(default=0, ge=0, le=64, description="GPUs that it asks for, as nvidia.com/gpu.")
+    pod_template: JsonObject | None = Field(
+        default=None, description="What else its trainer asks the cluster for. Default: nothing."
+    )
     decision: Decision = Field(
         default="Undecided", description="What the hospital says. With `approval.mode: Manual`, somebody there sets it."
     )
@@ -71,6 +74,7 @@ class HospitalTaskSpec(ApiObject):
             "compression",
             "stream",
             "gpu",
+            "pod_template",
             remedy="what was offered is what is decided on; only decision and suspend may change",
         ),
         Transition(

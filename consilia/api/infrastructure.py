@@ -10,11 +10,22 @@ from consilia.api.scalars import Int, JsonObject, KeyedList, Name, Quantity, Sho
 
 StartAt = Literal["Latest", "Earliest"]
 
+Brokers = Annotated[
+    Int,
+    Field(ge=1, le=3),
+    Rule(
+        cel="self == 1 || self == 3",
+        holds=lambda count: count in {1, 3},
+        message="must be 1 or 3",
+        remedy="write 3 to go on without one of them, or 1; a vote among two is lost with either",
+    ),
+]
+
 
 class ManagedTransport(ApiObject):
-    """Kafka that the operator runs for the job."""
+    """Kafka that the operator runs: one in the job's namespace, shared by its jobs, whose end it outlives."""
 
-    brokers: Int = Field(default=1, ge=1, le=9, description="How many brokers; 3 or more survive the loss of one.")
+    brokers: Brokers = Field(default=1, description="How many brokers: 1, or 3, which go on without one of them.")
     storage: Quantity = Field(default="10Gi", description="Disk of each broker.")
 
 
@@ -72,7 +83,8 @@ class ResourcesSpec(ApiObject):
     gpu: Int = Field(default=0, ge=0, le=64, description="GPUs of each trainer, as nvidia.com/gpu.")
     pod_template: JsonObject | None = Field(
         default=None,
-        description="Merged over the trainer's own pod template: node selectors, tolerations, MIG, resource claims.",
+        description="Merged over the trainer's own pod template: node selectors, tolerations, MIG, resource claims. "
+        "What could touch the hospital's safety is refused.",
     )
 
 

@@ -9,7 +9,18 @@ from consilia.api.scalars import DecimalString, Int, KeyedList, Message, Name, S
 from consilia.api.task_spec import HOSPITALS_AT_MOST
 
 HospitalState = Literal[
-    "Offered", "Denied", "Ready", "Training", "Sent", "Late", "Offline", "Dropped", "Exhausted", "Done"
+    "Offered",
+    "Denied",
+    "Pending",
+    "Ready",
+    "Training",
+    "Sent",
+    "Late",
+    "Offline",
+    "Dropped",
+    "Exhausted",
+    "Failed",
+    "Done",
 ]
 
 
@@ -20,13 +31,18 @@ class JobSummary(ApiObject):
     rounds: ShortText = Field(default="", description="Rounds closed of all, such as 12/50.")
     hospitals: ShortText = Field(default="", description="Hospitals ready of all, such as 3/3.")
     metric: ShortText = Field(default="", description="The first metric of the last evaluation, such as auc 0.931.")
+    epsilon: ShortText = Field(default="", description="The largest ε spent by a hospital; 0 without `privacy`.")
 
 
 class JobHospital(ApiObject):
     """One hospital's part in the job."""
 
     name: Name = Field(description="The hospital.")
-    state: HospitalState = Field(description="What it is doing, or why it is not there.")
+    state: HospitalState = Field(
+        description="What it is doing, or why it is not there. `Offered`: it has not decided. `Pending`: its pod waits for "
+        "a GPU or an image, for example. `Sent`: its update is in. `Late`: the round waits for it. `Offline`: it is "
+        "not heard of. `Dropped`: the job goes on without it. `Failed`: its trainer ended with an error."
+    )
     round: Int | None = Field(default=None, ge=0, description="The last round whose update came from it.")
     samples: ShortText | None = Field(default=None, description="How many records it trains on, as a range.")
     epsilon_spent: DecimalString | None = Field(default=None, description="ε that it spent on this job.")
@@ -42,7 +58,7 @@ class JobEpsilon(ApiObject):
 class ModelReference(ApiObject):
     """Where a model is."""
 
-    uri: Annotated[str, Field(max_length=1024)] = Field(description="Where to fetch it.")
+    uri: Annotated[str, Field(max_length=1024)] = Field(description="Where to fetch it, or the command that prints it.")
     digest: Sha256 = Field(description="SHA-256 of its bytes.")
     round: Int = Field(ge=0, description="The round it came out of.")
 

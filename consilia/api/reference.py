@@ -71,7 +71,8 @@ def _row(path: str, required: bool, schema: Schema, unsupported: tuple[Unsupport
 
 def _mark(entry: Unsupported) -> str:
     works = f" Only {', '.join(f'`{_text(value)}`' for value in entry.supported)} works." if entry.supported else ""
-    return f"**Not supported yet**: {entry.feature}.{works} {entry.remedy}"
+    kind = "Not supported yet" if "Cluster" in entry.where else "Not in a local run"
+    return f"**{kind}**: {entry.feature}.{works} {entry.remedy}"
 
 
 def _type(schema: Schema) -> str:

@@ -128,7 +128,9 @@ class RunPolicySpec(ApiObject):
     """How the job as a whole is run; the one part of the spec that may be changed later."""
 
     suspend: Bool = Field(
-        default=False, description="Stop after the open round and give back all resources; false goes on."
+        default=False,
+        description="Give back all pods now; false goes on from the log: the open round is repeated from its recorded "
+        "updates.",
     )
     active_deadline_seconds: Int | None = Field(
         default=None,
@@ -143,11 +145,15 @@ class RunPolicySpec(ApiObject):
         description="How long the job waits for `hospitals.minReady` before it fails, in seconds. Default: no limit.",
     )
     backoff_limit: Int | None = Field(
-        default=None, ge=0, le=100, description="How often a failed aggregator or trainer is started again. Default: 6."
+        default=None,
+        ge=0,
+        le=100,
+        description="How often a failed aggregator or trainer is started again before it counts as lost. Default: 6.",
     )
     ttl_seconds_after_finished: Int | None = Field(
         default=None,
         ge=0,
         le=31_536_000,
-        description="How long the job and its topics are kept after its end, in seconds. Default: for ever.",
+        description="How long the job, its aggregator (which serves the model) and its topics are kept after its end, "
+        "in seconds. Default: until the job is deleted.",
     )

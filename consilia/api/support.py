@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from consilia.api.problem import Problem
 from consilia.api.resource import Resource
+
+Where = Literal["Local", "Cluster"]
+"""Where a resource is used: `consilia run` on one machine, or the operator in a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,107 +18,176 @@ class Unsupported:
 
     path: str
     feature: str
-    """What comes with a later version, with its verb."""
+    """What does not work, with its verb."""
     remedy: str
     supported: tuple[object, ...] = ()
     """The values that do work; empty where the field as a whole does not."""
+    where: tuple[Where, ...] = ("Local", "Cluster")
+    """Where it does not work."""
 
     @property
     def rule(self) -> str:
         """The message."""
-        return f"not supported yet: {self.path}: {self.feature}"
+        kind = "not supported yet" if "Cluster" in self.where else "not in a local run"
+        return f"{kind}: {self.path}: {self.feature}"
 
     def refuses(self, value: object) -> bool:
         """Whether the field may not hold this; None is an absent field."""
         return value is not None and value not in self.supported
 
 
-_OPERATOR = "comes with the operator, in a later version"
+_LOCAL: tuple[Where, ...] = ("Local",)
+_CLUSTER: tuple[Where, ...] = ("Cluster",)
+_NEEDS = "needs a cluster"
+_APPLY = "or kubectl apply the file to a cluster that has the operator."
+
+
+def _protection(where: tuple[Where, ...]) -> tuple[Unsupported, ...]:
+    """What a job and its offer to a hospital have in common."""
+    return (
+        Unsupported(
+            "spec.rounds.mode",
+            "asynchronous rounds come with a later version",
+            "Set mode: Synchronous.",
+            ("Synchronous",),
+            where,
+        ),
+        Unsupported(
+            "spec.privacy",
+            "differential privacy comes with a later version",
+            "Remove the field, and train on data that needs no such protection only.",
+            (),
+            where,
+        ),
+        Unsupported(
+            "spec.secureAggregation.mode",
+            "secure aggregation comes with a later version",
+            "Set mode: None; the aggregator then sees single updates.",
+            ("None",),
+            where,
+        ),
+        Unsupported(
+            "spec.compression.codec", "compression comes with a later version", "Set codec: None.", ("None",), where
+        ),
+        Unsupported(
+            "spec.personalization",
+            "parameters that stay in the hospital come with a later version",
+            "Remove the field; all parameters are shared.",
+            (),
+            where,
+        ),
+        Unsupported(
+            "spec.stream",
+            "learning from a live topic comes with a later version",
+            "Remove the field; the Dataset at rest is used.",
+            (),
+            where,
+        ),
+    )
+
 
 JOB = (
     Unsupported(
         "spec.task.image",
-        f"running a container image {_OPERATOR}",
-        "Remove the field: a local run uses the code that is installed.",
+        f"running a container image {_NEEDS}",
+        f"Remove the field, for a local run uses the code that is installed, {_APPLY}",
+        where=_LOCAL,
     ),
-    Unsupported(
-        "spec.rounds.mode", "asynchronous rounds come with a later version", "Set mode: Synchronous.", ("Synchronous",)
-    ),
-    Unsupported(
-        "spec.privacy",
-        "differential privacy comes with a later version",
-        "Remove the field, and train on data that needs no such protection only.",
-    ),
-    Unsupported(
-        "spec.secureAggregation.mode",
-        "secure aggregation comes with a later version",
-        "Set mode: None; the aggregator then sees single updates.",
-        ("None",),
-    ),
-    Unsupported("spec.compression.codec", "compression comes with a later version", "Set codec: None.", ("None",)),
-    Unsupported(
-        "spec.personalization",
-        "parameters that stay in the hospital come with a later version",
-        "Remove the field; all parameters are shared.",
-    ),
-    Unsupported(
-        "spec.stream",
-        "learning from a live topic comes with a later version",
-        "Remove the field; the Dataset at rest is used.",
-    ),
+    *_protection(("Local", "Cluster")),
     Unsupported(
         "spec.transport.managed",
-        f"Kafka that is run for the job {_OPERATOR}",
-        "Remove transport, and give `consilia run` --kafka embedded for a broker on this machine.",
+        f"Kafka that is run for the job {_NEEDS}",
+        f"Remove transport and give `consilia run` --kafka embedded for a broker on this machine, {_APPLY}",
+        where=_LOCAL,
     ),
     Unsupported(
         "spec.transport.strimzi",
-        f"finding what Strimzi runs {_OPERATOR}",
-        "Remove transport, and give `consilia run` --kafka with a file of settings for one of its listeners.",
+        f"finding what Strimzi runs {_NEEDS}",
+        "Remove transport and give `consilia run` --kafka with a file of settings for one of its listeners, " + _APPLY,
+        where=_LOCAL,
     ),
     Unsupported(
         "spec.transport.external.secretRef",
-        f"reading a Secret {_OPERATOR}",
-        "Remove secretRef, and give `consilia run` --kafka with a file of settings that names the credentials.",
+        f"reading a Secret {_NEEDS}",
+        "Remove secretRef and give `consilia run` --kafka with a file of settings that names the credentials, "
+        + _APPLY,
+        where=_LOCAL,
     ),
     Unsupported(
         "spec.resources",
-        f"asking a cluster for resources {_OPERATOR}",
-        "Remove the field; training.device chooses between CPU and GPU.",
+        f"asking for resources {_NEEDS}",
+        f"Remove the field, for training.device chooses between CPU and GPU here, {_APPLY}",
+        where=_LOCAL,
     ),
     Unsupported(
-        "spec.runPolicy.suspend", f"suspending a job {_OPERATOR}", "Stop the run and go on with --resume.", (False,)
+        "spec.runPolicy.suspend",
+        f"suspending a job {_NEEDS}",
+        f"Remove the field, stop the run with Ctrl-C and go on with --resume, {_APPLY}",
+        (False,),
+        _LOCAL,
     ),
-    Unsupported("spec.runPolicy.schedulingTimeoutSeconds", f"the limit on waiting {_OPERATOR}", "Remove the field."),
-    Unsupported("spec.runPolicy.backoffLimit", f"starting failed programs again {_OPERATOR}", "Remove the field."),
     Unsupported(
-        "spec.runPolicy.ttlSecondsAfterFinished", f"clearing up finished jobs {_OPERATOR}", "Remove the field."
+        "spec.runPolicy.schedulingTimeoutSeconds",
+        f"the limit on waiting for pods {_NEEDS}",
+        f"Remove the field, {_APPLY}",
+        where=_LOCAL,
+    ),
+    Unsupported(
+        "spec.runPolicy.backoffLimit",
+        f"counting failed pods {_NEEDS}",
+        f"Remove the field, {_APPLY}",
+        where=_LOCAL,
+    ),
+    Unsupported(
+        "spec.runPolicy.ttlSecondsAfterFinished",
+        f"clearing up finished jobs {_NEEDS}",
+        f"Remove the field, {_APPLY}",
+        where=_LOCAL,
     ),
 )
 
 HOSPITAL = (
     Unsupported(
-        "spec.accepted", f"accepting hospitals {_OPERATOR}", "Remove the field: a local run accepts its own.", (False,)
+        "spec.accepted",
+        f"accepting hospitals {_NEEDS}",
+        f"Remove the field, for a local run accepts its own, {_APPLY}",
+        (False,),
+        _LOCAL,
     ),
     Unsupported(
-        "spec.publicKey", f"enrolling hospitals {_OPERATOR}", "Remove the field: a local run makes its own keys."
+        "spec.publicKey",
+        f"enrolling hospitals {_NEEDS}",
+        f"Remove the field, for a local run makes its own keys, {_APPLY}",
+        where=_LOCAL,
     ),
 )
 
 DATASET = (
-    Unsupported("spec.source.persistentVolumeClaim", f"mounting a claim {_OPERATOR}", "Use hostPath or builtin."),
+    Unsupported(
+        "spec.source.persistentVolumeClaim",
+        f"mounting a claim {_NEEDS}",
+        f"Use hostPath or builtin, {_APPLY}",
+        where=_LOCAL,
+    ),
     Unsupported("spec.unit", "privacy budgets come with a later version", "Remove the field.", ("Record",)),
     Unsupported(
         "spec.approval.mode",
-        f"automatic approval {_OPERATOR}",
-        "Remove approval: in a local run, who starts the job approves it.",
+        f"automatic approval {_NEEDS}",
+        f"Remove approval, for who starts a local run approves it, {_APPLY}",
         ("Manual",),
+        _LOCAL,
     ),
     Unsupported("spec.privacyBudget", "privacy budgets come with a later version", "Remove the field."),
 )
 
 HOSPITAL_TASK = (
-    Unsupported("spec", f"offering a job to a hospital {_OPERATOR}", "Remove the object: a local run needs none."),
+    Unsupported(
+        "spec",
+        f"offering a job to a hospital {_NEEDS}",
+        "Remove the object: a local run needs none, and in a cluster the operator makes it.",
+        where=_LOCAL,
+    ),
+    *_protection(_CLUSTER),
 )
 
 UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = MappingProxyType(
@@ -124,13 +196,14 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = MappingProxyType(
 """By kind."""
 
 
-def unsupported(resource: Resource) -> list[Problem]:
-    """What the resource asks for that this version cannot do."""
+def unsupported(resource: Resource, where: Where = "Local") -> list[Problem]:
+    """What the resource asks for that this version cannot do there."""
     document = resource.as_document()
-    return list(_refused(UNSUPPORTED[document["kind"]], document))
+    table = (entry for entry in UNSUPPORTED[document["kind"]] if where in entry.where)
+    return list(_refused(table, document))
 
 
-def _refused(table: tuple[Unsupported, ...], document: Mapping[str, Any]) -> Iterator[Problem]:
+def _refused(table: Iterator[Unsupported], document: Mapping[str, Any]) -> Iterator[Problem]:
     for entry in table:
         value = value_at(document, entry.path)
         if entry.refuses(value):

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from consilia.api import API_VERSION, RESOURCES, Metadata, Resource
 from consilia.api.problem import Problem
 from consilia.api.schema import Schema, resource_schema, structural
-from consilia.api.support import unsupported
+from consilia.api.support import Where, unsupported
 from consilia.manifest.wording import closest, worded
 from consilia.manifest.yaml_document import Document, Path, UnreadableError, dotted, read_documents
 
@@ -25,8 +25,8 @@ class Checked:
     problems: tuple[Problem, ...] = ()
 
 
-def check_text(text: str) -> Checked:
-    """Check every document of a text against its type, and all of them against what this version supports."""
+def check_text(text: str, where: Where = "Local") -> Checked:
+    """Check every document of a text against its type, and all of them against what this version supports there."""
     try:
         documents = read_documents(text)
     except UnreadableError as error:
@@ -34,10 +34,10 @@ def check_text(text: str) -> Checked:
     if not documents:
         problem = Problem(line=1, column=1, rule="the file is empty", remedy=f"Write an object: {_KINDS}.")
         return Checked(problems=(problem,))
-    return _merged([check_document(document) for document in documents], documents)
+    return _merged([check_document(document, where) for document in documents], documents)
 
 
-def check_document(document: Document) -> Checked:
+def check_document(document: Document, where: Where = "Local") -> Checked:
     """Check one document."""
     value = document.value
     if not isinstance(value, dict):
@@ -52,7 +52,7 @@ def check_document(document: Document) -> Checked:
         return Checked(problems=tuple(_broken(document, error, _schema(KINDS[value["kind"]]))))
     problems = tuple(
         _problem(document, tuple(problem.path.split(".")), problem.rule, problem.remedy)
-        for problem in unsupported(resource)
+        for problem in unsupported(resource, where)
     )
     return Checked(resources=(resource,), problems=problems)
 

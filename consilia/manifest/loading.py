@@ -6,6 +6,7 @@ from pathlib import Path
 
 from consilia.api import Dataset, FederatedJob, Hospital
 from consilia.api.problem import Problem
+from consilia.api.support import Where
 from consilia.errors import ManifestError
 from consilia.manifest.checking import Checked, check_text
 from consilia.manifest.yaml_document import BYTES_AT_MOST
@@ -47,17 +48,17 @@ def load(path: Path | str) -> Manifest:
     )
 
 
-def problems(path: Path | str) -> list[Problem]:
-    """Everything that is wrong with a file of resources, in the order of its lines; empty when it is valid."""
-    return list(_check(Path(path)).problems)
+def problems(path: Path | str, where: Where = "Local") -> list[Problem]:
+    """Everything that is wrong with a file of resources, in the order of its lines; empty when it is valid there."""
+    return list(_check(Path(path), where).problems)
 
 
-def _check(path: Path) -> Checked:
+def _check(path: Path, where: Where = "Local") -> Checked:
     try:
         text = _text(path)
     except ManifestError as error:
         return Checked(problems=(Problem(file=str(path), rule=error.message, remedy=error.remedy),))
-    checked = check_text(text)
+    checked = check_text(text, where)
     ordered = sorted(checked.problems, key=lambda problem: (problem.line, problem.column))
     return replace(checked, problems=tuple(replace(problem, file=str(path)) for problem in ordered))
 

@@ -177,7 +177,7 @@ def test_loading_names_every_problem_in_one_error(write):
 def test_a_field_that_does_not_work_yet_is_refused_where_it_stands(only_problem):
     problem = only_problem(f"{JOB}  transport:\n    managed: {{}}\n")
     assert (problem.line, problem.column, problem.path) == (10, 5, "spec.transport.managed")
-    assert problem.rule.startswith("not supported yet: spec.transport.managed: Kafka that is run for the job comes")
+    assert problem.rule.startswith("not in a local run: spec.transport.managed: Kafka that is run for the job needs")
     assert "--kafka embedded" in problem.remedy
 
 

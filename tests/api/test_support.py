@@ -11,9 +11,8 @@ KINDS = {resource.__name__: resource for resource in RESOURCES}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUORUM = {"hospitals": {"names": ["a", "b", "c"], "minReady": 3, "minUpdates": 3}}
 
-# What sets each field that does not work yet; more than one where several values are refused.
-CASES = (
-    ("FederatedJob", {"task.image": IMAGE}, "spec.task.image"),
+# What sets each field that works nowhere yet; more than one where several values are refused.
+NOWHERE = (
     (
         "FederatedJob",
         {"rounds": {"count": 1, "mode": "Asynchronous", "bufferSize": 1, "maxStaleness": 0}},
@@ -34,6 +33,20 @@ CASES = (
     ),
     ("FederatedJob", {"personalization": {"localParameters": ["head.*"]}}, "spec.personalization"),
     ("FederatedJob", {"stream": {"topic": "beds", "trigger": {"records": 1}}}, "spec.stream"),
+    ("Dataset", {"unit": "Patient"}, "spec.unit"),
+    ("Dataset", {"privacyBudget": {"epsilon": "1", "delta": "1e-5"}}, "spec.privacyBudget"),
+)
+
+# The same for an offer to a hospital, which no local run takes as such.
+OFFERED = tuple(
+    ("HospitalTask", {name: changes[name] for name in changes if name != "hospitals"}, path)
+    for kind, changes, path in NOWHERE
+    if kind == "FederatedJob"
+)
+
+# What sets each field that a cluster is needed for.
+CLUSTER_ONLY = (
+    ("FederatedJob", {"task.image": IMAGE}, "spec.task.image"),
     ("FederatedJob", {"transport": {"managed": {}}}, "spec.transport.managed"),
     ("FederatedJob", {"transport": {"strimzi": {"cluster": "hub"}}}, "spec.transport.strimzi"),
     (
@@ -49,30 +62,50 @@ CASES = (
     ("Hospital", {"accepted": True, "publicKey": KEY}, "spec.accepted"),
     ("Hospital", {"publicKey": KEY}, "spec.publicKey"),
     ("Dataset", {"source": {"persistentVolumeClaim": {"claimName": "a"}}}, "spec.source.persistentVolumeClaim"),
-    ("Dataset", {"unit": "Patient"}, "spec.unit"),
     ("Dataset", {"approval": {"mode": "Automatic", "images": [IMAGE]}}, "spec.approval.mode"),
-    ("Dataset", {"privacyBudget": {"epsilon": "1", "delta": "1e-5"}}, "spec.privacyBudget"),
     ("HospitalTask", {}, "spec"),
 )
+EVERYWHERE = [("Local", kind) for kind in sorted(KINDS.keys() - {"HospitalTask"})]
+EVERYWHERE += [("Cluster", kind) for kind in KINDS]
 
 
-@pytest.mark.parametrize(("kind", "changes", "path"), CASES)
-def test_what_does_not_work_yet_is_refused_and_never_ignored(kind, changes, path):
-    found = {problem.path: problem for problem in unsupported(KINDS[kind].model_validate(document(kind, changes)))}
+def refused(kind, changes, where):
+    """The problems by path."""
+    found = unsupported(KINDS[kind].model_validate(document(kind, changes)), where)
+    return {problem.path: problem for problem in found}
+
+
+@pytest.mark.parametrize(
+    ("where", "kind", "changes", "path"),
+    [
+        *((where, *case) for where in ("Local", "Cluster") for case in NOWHERE),
+        *(("Cluster", *case) for case in OFFERED),
+    ],
+)
+def test_what_does_not_work_yet_is_refused_and_never_ignored(where, kind, changes, path):
+    found = refused(kind, changes, where)
     assert found[path].rule.startswith(f"not supported yet: {path}: ")
     assert found[path].remedy.endswith(".")
 
 
+@pytest.mark.parametrize(("kind", "changes", "path"), CLUSTER_ONLY)
+def test_what_needs_a_cluster_is_refused_in_a_local_run_with_the_way_to_one(kind, changes, path):
+    problem = refused(kind, changes, "Local")[path]
+    assert problem.rule.startswith(f"not in a local run: {path}: ")
+    assert "cluster" in problem.remedy
+    assert refused(kind, changes, "Cluster") == {}
+
+
 def test_every_entry_of_the_table_has_a_case():
     table = {(kind, entry.path) for kind, entries in UNSUPPORTED.items() for entry in entries}
-    assert table == {(kind, path) for kind, _, path in CASES}
+    assert table == {(kind, path) for kind, _, path in (*NOWHERE, *OFFERED, *CLUSTER_ONLY)}
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"HospitalTask"}))
-def test_what_is_left_out_or_at_its_default_is_supported(kind):
+@pytest.mark.parametrize(("where", "kind"), EVERYWHERE)
+def test_what_is_left_out_or_at_its_default_is_supported(where, kind):
     small = KINDS[kind].model_validate(document(kind))
-    assert unsupported(small) == []
-    assert unsupported(KINDS[kind].model_validate(small.as_document())) == []
+    assert unsupported(small, where) == []
+    assert unsupported(KINDS[kind].model_validate(small.as_document()), where) == []
 
 
 def test_the_time_limit_works_already():
@@ -94,10 +127,12 @@ def test_all_that_does_not_work_is_named_at_once():
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "resources").glob("*.yaml")), ids=lambda file: file.name)
-def test_every_example_in_the_reference_is_valid_though_it_waits_for_the_operator(file):
-    assert {problem.rule.partition(":")[0] for problem in problems(file)} == {"not supported yet"}
+def test_every_example_in_the_reference_works_in_a_cluster_and_says_so_in_a_local_run(file):
+    assert problems(file, "Cluster") == []
+    assert {problem.rule.partition(":")[0] for problem in problems(file)} == {"not in a local run"}
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
-def test_every_example_job_is_valid_and_supported(file):
-    assert problems(file) == []
+@pytest.mark.parametrize("where", ["Local", "Cluster"])
+def test_every_example_job_is_valid_and_supported(file, where):
+    assert problems(file, where) == []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api_documents import ABSENT, IMAGE, KEY
+from api_documents import ABSENT, IMAGE, KEY, OTHER_KEY
 
 QUORUM = {"hospitals.minReady": 3, "hospitals.minUpdates": 3}
 MASKING = {**QUORUM, "secureAggregation.mode": "Masking"}
@@ -146,7 +146,7 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
         "transport needs exactly one of managed, strimzi and external",
     ),
     ("FederatedJob", {"stream": {"topic": "beds", "trigger": {}}}, "trigger needs records, seconds or both"),
-    ("Hospital", {"accepted": True}, "a hospital can be accepted only with its publicKey"),
+    ("FederatedJob", {"transport": {"managed": {"brokers": 2}}}, "must be 1 or 3"),
     ("Dataset", {"source": {}}, "source needs exactly one of persistentVolumeClaim, hostPath and builtin"),
     (
         "Dataset",
@@ -171,9 +171,10 @@ _TASK_FIXED: dict[str, Any] = {
     "compression": {"codec": "Int8"},
     "stream": {"topic": "beds", "trigger": {"records": 1}},
     "gpu": 1,
+    "podTemplate": {"spec": {"runtimeClassName": "nvidia"}},
 }
 _JOB_FIXED: dict[str, Any] = {
-    **{name: value for name, value in _TASK_FIXED.items() if name not in {"job", "hospital", "gpu"}},
+    **{name: value for name, value in _TASK_FIXED.items() if name not in {"job", "hospital", "gpu", "podTemplate"}},
     "secureAggregation": {"mode": "CKKS"},
     "hospitals": {"names": ["a", "b", "d"], "minReady": 3, "minUpdates": 3},
     "aggregation": {"strategy": "Median"},
@@ -193,6 +194,10 @@ TRANSITION_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = 
     ),
     *(("HospitalTask", {}, {name: value}, f"{name} cannot be changed") for name, value in _TASK_FIXED.items()),
     ("HospitalTask", {"decision": "Denied"}, {"decision": "Approved"}, "a denial is final"),
+    *(
+        ("Hospital", {"accepted": True, "publicKey": KEY}, after, "the publicKey of an accepted hospital")
+        for after in ({"accepted": True, "publicKey": OTHER_KEY}, {"accepted": True})
+    ),
     ("Dataset", {}, {"unit": "Patient"}, "unit cannot be changed"),
     ("Dataset", {"privacyBudget": _BUDGET}, {}, "privacyBudget cannot be removed"),
     (
@@ -209,6 +214,9 @@ ALLOWED_CHANGES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("FederatedJob", {}, {"runPolicy": {"suspend": True}}),
     ("FederatedJob", {}, {".metadata.labels": {"ward": "4"}}),
     ("Hospital", {}, {"accepted": True, "publicKey": KEY}),
+    ("Hospital", {"accepted": True}, {"accepted": True, "publicKey": KEY}),
+    ("Hospital", {"accepted": True, "publicKey": KEY}, {"publicKey": OTHER_KEY}),
+    ("Hospital", {"publicKey": KEY}, {"accepted": True, "publicKey": OTHER_KEY}),
     ("Dataset", {"privacyBudget": _BUDGET}, {"privacyBudget": {**_BUDGET, "epsilon": "0.5"}}),
     ("Dataset", {}, {"source": {"hostPath": {"path": "/data"}}}),
     ("HospitalTask", {}, {"decision": "Approved"}),
