@@ -58,7 +58,8 @@ class JobProgress(_Snapshot):
     job: str
     """The job's name on the log."""
     version: Count
-    """Grows with every change, and starts above every earlier process's: nanoseconds since 1970."""
+    """Grows with every change, and starts above every earlier process's: microseconds since 1970, which canonical JSON
+    can still write as a whole number."""
     phase: JobPhase
     started: float | None = None
     """When the first round opened, in seconds since 1970, as the log has it."""

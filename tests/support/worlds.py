@@ -8,6 +8,7 @@ import numpy as np
 from consilia.api import FederatedJob
 from consilia.log import Log, chunks, follow, topics
 from consilia.log.opening import open_log, sqlite_url
+from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.layout import Layout, Tensor
 from consilia.wire.messages import (
@@ -22,7 +23,6 @@ from consilia.wire.messages import (
 )
 from consilia.wire.payload import describe
 from consilia_workers.aggregator import Aggregator
-from consilia_workers.settings import config_digest
 
 LAYOUT = Layout.of([
     Tensor(name="weight", dtype=np.dtype("<f4"), shape=(3, 2)),

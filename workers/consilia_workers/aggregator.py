@@ -14,6 +14,7 @@ from time import monotonic, time
 from consilia.api import FederatedJob
 from consilia.errors import FencedError, PermanentError, QuorumError, TaskError
 from consilia.log import Log, Transaction, topics
+from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.layout import Layout
 from consilia.wire.messages import (
@@ -34,7 +35,6 @@ from consilia_workers.rounds.outcome import outcome
 from consilia_workers.rounds.quorum import Attendance, Quorum
 from consilia_workers.rounds.reception import Reception
 from consilia_workers.rounds.recovery import Standing, find_chunks, find_model, read_standing
-from consilia_workers.settings import config_digest
 from consilia_workers.strategies.choosing import choose
 
 logger = logging.getLogger("consilia.aggregator")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from consilia.api import FederatedJob
 from consilia.errors import RunError
-from consilia.wire.identity import Roster, canonical, digest
+from consilia.wire.identity import Roster
 
 
 class Settings(BaseModel):
@@ -20,6 +20,13 @@ class Settings(BaseModel):
     log: str = Field(description="Where the log is: sqlite:///path/of/a/folder, or kafka:///path/of/settings.json.")
     roster: Path = Field(description="The names and public keys of the job's parties, as JSON.")
     key: Path = Field(description="This party's own Ed25519 private key, in PEM form, readable by its owner only.")
+    status_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Where /progress, /metrics and /healthz are served, on all addresses; 0 takes any free port and "
+        "logs which. Default: nothing is served.",
+    )
     log_level: str = Field(
         default="INFO",
         pattern="^(DEBUG|INFO|WARNING|ERROR)$",
@@ -80,8 +87,3 @@ class TrainerSettings(Settings):
     data: Path | None = Field(default=None, description="The mounted dataset; none where the task brings its data.")
     data_parameters: dict[str, str] = Field(default_factory=dict, description="The Dataset's parameters for the task.")
     threads: int = Field(default=0, ge=0, description="Threads for training; 0 leaves it to PyTorch.")
-
-
-def config_digest(job: FederatedJob) -> str:
-    """Stands for the job's spec: a party with another one refuses to take part. How the job is run may change."""
-    return digest(canonical(job.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"run_policy"})))

@@ -13,6 +13,7 @@ from consilia import __version__
 from consilia.api import FederatedJob
 from consilia.errors import FencedError, RecordGoneError, Refusal, RefusedMessage, TaskError, TemporaryError
 from consilia.log import Log, topics
+from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Roster
 from consilia.wire.messages import (
     Evaluated,
@@ -29,7 +30,6 @@ from consilia_workers.learner import Learner
 from consilia_workers.model_reader import ModelReader
 from consilia_workers.outbox import Outbox, Sealed
 from consilia_workers.rounds_reader import RoundsReader
-from consilia_workers.settings import config_digest
 from consilia_workers.uplink import Uplink
 
 logger = logging.getLogger("consilia.trainer")

@@ -3,6 +3,7 @@
 from time import time
 
 from consilia import __version__
+from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import canonical, digest
 from consilia.wire.layout import Layout
 from consilia_workers.local.display import Display, noted_warnings
@@ -14,7 +15,6 @@ from consilia_workers.local.processes import Processes
 from consilia_workers.local.run_log import RunLog, SqliteRunLog
 from consilia_workers.report.page import write_page
 from consilia_workers.report.results import Report, SeedResult
-from consilia_workers.settings import config_digest
 
 _SQLITE = SqliteRunLog()
 
