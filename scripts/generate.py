@@ -9,6 +9,13 @@ from pathlib import Path
 from consilia.api.crd import DEFINITIONS, Definition, custom_resource_definition
 from consilia.api.reference import reference_page
 from consilia.manifest.yaml_document import write_document
+from scripts.chart.crd_templates import crd_template
+from scripts.chart.values_schema import values_schema_text
+from scripts.chart.values_text import values_text
+from scripts.dashboards.federation import FEDERATION
+from scripts.dashboards.grafana import dashboard_text
+from scripts.dashboards.privacy import PRIVACY
+from scripts.pages.chart import chart_page
 from scripts.pages.cli import cli_page
 from scripts.pages.errors import errors_page
 from scripts.pages.kafka_settings import kafka_settings_page
@@ -38,6 +45,15 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
         (f"docs/reference/{definition.singular}.md", functools.partial(page_text, definition))
         for definition in DEFINITIONS
     ),
+    ("charts/consilia/dashboards/federation.json", functools.partial(dashboard_text, FEDERATION)),
+    ("charts/consilia/dashboards/privacy.json", functools.partial(dashboard_text, PRIVACY)),
+    *(
+        (f"charts/consilia/templates/crds/{definition.plural}.yaml", functools.partial(crd_template, definition))
+        for definition in DEFINITIONS
+    ),
+    ("charts/consilia/values.schema.json", values_schema_text),
+    ("charts/consilia/values.yaml", values_text),
+    ("docs/reference/chart.md", chart_page),
     ("docs/reference/cli.md", cli_page),
     ("docs/reference/errors.md", errors_page),
     ("docs/reference/kafka-settings.md", kafka_settings_page),
