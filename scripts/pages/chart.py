@@ -1,0 +1,61 @@
+"""docs/reference/chart.md: every value of the chart."""
+
+import json
+import typing
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from scripts.chart.values import ChartValues
+from scripts.chart.values_schema import values_schema
+from scripts.pages.markdown import page, table
+
+INTRODUCTION = """\
+What `helm install` and `helm upgrade` can be told about the chart `charts/consilia`; [Install](../guides/install.md) is
+the guide. A value that does not exist, or is of another type, is refused before anything changes.
+
+What stands below `operator` becomes the operator's settings file, field by field and with the same defaults. Helm
+writes it, with the images and `watchNamespaces`, into the ConfigMap `RELEASE-operator`; a change starts the operator
+anew."""
+
+_HEAD = ("Value", "Type", "Default", "Meaning")
+_HIDDEN = ("global",)
+
+
+def chart_page() -> str:
+    """The page: first the single values, then a section for each group."""
+    values, schema = ChartValues(), values_schema()["properties"]
+    rows = list(_rows("", values, schema))
+    sections = list(dict.fromkeys(name for name, *_ in rows if name))
+    single = [row[1:] for row in rows if not row[0]]
+    return page(
+        "# Values of the chart", INTRODUCTION, *_groups(sections, rows, schema), "## The rest", table(_HEAD, single)
+    )
+
+
+def _groups(sections: list[str], rows: list[tuple[str, ...]], schema: dict[str, typing.Any]) -> Iterator[str]:
+    for section in sections:
+        yield f"## {section}"
+        yield schema[section]["description"]
+        yield table(_HEAD, (row[1:] for row in rows if row[0] == section))
+
+
+def _rows(path: str, values: BaseModel, schema: dict[str, typing.Any]) -> Iterator[tuple[str, ...]]:
+    """Section, and the cells of one row, for each value that is no group of others."""
+    for name, field in type(values).model_fields.items():
+        key, value = field.alias or name, getattr(values, name)
+        if key in _HIDDEN:
+            continue
+        if isinstance(value, BaseModel):
+            yield from _rows(f"{path}{key}.", value, schema[key]["properties"])
+        else:
+            cells = (_type(schema[key]), f"`{json.dumps(value)}`", field.description or "")
+            yield path.partition(".")[0], f"`{path}{key}`", *cells
+
+
+def _type(schema: dict[str, typing.Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
+    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return {"object": "map", "array": "list"}.get(kind) or words[kind]
