@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,14 +46,25 @@ class Credentials:
             IdentityError: a file is missing or is something else, or the two do not belong together.
         """
         try:
-            read = x509.load_pem_x509_certificate(certificate.read_bytes())
-            private = load_pem_private_key(key.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+            return cls.parse(certificate.read_bytes(), key.read_bytes(), f"the certificate {certificate} with {key}")
+        except OSError as error:
             message = f"cannot read the certificate {certificate} with its key {key}: {error}."
             raise IdentityError(message, remedy="Restore the files.") from None
+
+    @classmethod
+    def parse(cls, certificate: bytes, key: bytes, what: str) -> Self:
+        """From PEM texts; `what` they are is for the message.
+
+        Raises:
+            IdentityError: one is something else, or the two do not belong together.
+        """
+        try:
+            read = x509.load_pem_x509_certificate(certificate)
+            private = load_pem_private_key(key, password=None)
+        except (ValueError, TypeError) as error:
+            raise IdentityError(f"cannot read {what}: {error}.", remedy="Restore it.") from None
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != read.public_key():
-            message = f"the key in {key} is not that of the certificate {certificate}."
-            raise IdentityError(message, remedy="Restore the files.")
+            raise IdentityError(f"{what} do not belong together.", remedy="Restore both.")
         return cls(certificate=read, key=private)
 
     @property
@@ -75,6 +86,11 @@ class Credentials:
             certificate.write_bytes(self.certificate_pem)
 
 
+class _Span(NamedTuple):
+    since: datetime | None
+    lasts: timedelta
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, at no moment anybody else; it appears whole."""
     incomplete = path.with_name(f".{path.name}.incomplete")
@@ -84,13 +100,16 @@ def write_private(path: Path, content: bytes) -> None:
     incomplete.replace(path)
 
 
-def create_authority(name: str, *, lasts: timedelta) -> Credentials:
-    """A new certificate authority, which signs for servers and clients and for no other authority."""
+def create_authority(name: str, *, lasts: timedelta, since: datetime | None = None) -> Credentials:
+    """A new certificate authority, which signs for servers and clients and for no other authority.
+
+    It is valid from `since` on, by default from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     public = key.public_key()
     builder = (
-        _begun(subject, subject, public, lasts)
+        _begun(subject, subject, public, _Span(since, lasts))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -98,23 +117,29 @@ def create_authority(name: str, *, lasts: timedelta) -> Credentials:
     return Credentials(certificate=builder.sign(key, SHA256()), key=key)
 
 
-def issue_server(authority: Credentials, principal: str, hosts: Sequence[str], *, lasts: timedelta) -> Credentials:
+def issue_server(
+    authority: Credentials, principal: str, hosts: Sequence[str], *, lasts: timedelta, since: datetime | None = None
+) -> Credentials:
     """A certificate for who listens at `hosts` (names or IP addresses); its holder may call others as `principal`, too.
+
+    It is valid from `since` on, by default from now.
 
     Raises:
         IdentityError: the principal cannot be a name.
     """
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return _issue(authority, principal, hosts, purposes, lasts)
+    return _issue(authority, principal, hosts, purposes, _Span(since, lasts))
 
 
-def issue_client(authority: Credentials, principal: str, *, lasts: timedelta) -> Credentials:
-    """A certificate for who calls as `principal`, and is no server.
+def issue_client(
+    authority: Credentials, principal: str, *, lasts: timedelta, since: datetime | None = None
+) -> Credentials:
+    """A certificate for who calls as `principal`, and is no server; valid from `since` on, by default from now.
 
     Raises:
         IdentityError: the principal cannot be a name.
     """
-    return _issue(authority, principal, [], [ExtendedKeyUsageOID.CLIENT_AUTH], lasts)
+    return _issue(authority, principal, [], [ExtendedKeyUsageOID.CLIENT_AUTH], _Span(since, lasts))
 
 
 def _issue(
@@ -122,7 +147,7 @@ def _issue(
     principal: str,
     hosts: Sequence[str],
     purposes: Sequence[x509.ObjectIdentifier],
-    lasts: timedelta,
+    span: _Span,
 ) -> Credentials:
     if not PRINCIPAL.fullmatch(principal):
         message = f"{principal!r} cannot be the name in a certificate."
@@ -132,7 +157,7 @@ def _issue(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, principal)])
     issuer = authority.certificate
     builder = (
-        _begun(subject, issuer.subject, public, lasts)
+        _begun(subject, issuer.subject, public, span)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -145,17 +170,17 @@ def _issue(
 
 
 def _begun(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, lasts: timedelta
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, span: _Span
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    since = span.since or datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - EARLIER)
-        .not_valid_after(now + lasts)
+        .not_valid_before(since - EARLIER)
+        .not_valid_after(since + span.lasts)
     )
 
 

@@ -75,4 +75,7 @@ def _options(jvm: Jvm) -> list[str]:
         # Else each I/O thread keeps a direct buffer as big as the largest message it wrote, and a small heap fails.
         "-Djdk.nio.maxCachedBufferSize=1048576",
         "-Djava.awt.headless=true",
+        # A pod that is started again has another address, and one that just starts has none yet: look anew soon.
+        "-Dsun.net.inetaddr.ttl=5",
+        "-Dsun.net.inetaddr.negative.ttl=1",
     ]

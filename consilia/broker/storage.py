@@ -44,11 +44,27 @@ def prepare(data: Path, node: int, cluster: str, runtime: Runtime) -> None:
         shutil.copyfile(features, data / FEATURES)
     else:
         _format(data, runtime)
-        _keep(data / FEATURES, features)
+        with suppress(OSError):  # a cache that cannot be written is no reason to fail
+            _keep(data / FEATURES, features)
     identity = {"version": "1", "cluster.id": cluster, "node.id": str(node), "directory.id": new_id()}
     incomplete = data / f".{IDENTITY}"
     incomplete.write_text(render(identity))
     incomplete.replace(data / IDENTITY)
+
+
+def make_template(runtime: Runtime) -> None:
+    """Have the template ready beforehand, as in an image whose cache will be read-only.
+
+    Raises:
+        BrokerError: Kafka's own tool fails, or the cache cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            _format(Path(name), runtime)
+            _keep(Path(name) / FEATURES, runtime.template / FEATURES)
+    except OSError as error:
+        message = f"cannot write the template {runtime.template}: {error.strerror}."
+        raise BrokerError(message, remedy="Set CONSILIA_CACHE to a folder of yours.") from error
 
 
 def _format(data: Path, runtime: Runtime) -> None:
@@ -82,11 +98,11 @@ def _any_node() -> Node:
 
 
 def _keep(source: Path, template: Path) -> None:
-    """For next time; a cache that cannot be written is no reason to fail."""
-    with suppress(OSError):
-        template.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=template.parent, delete=False) as scratch:
-            scratch.write(source.read_bytes())
-            scratch.flush()
-            os.fsync(scratch.fileno())
-        Path(scratch.name).replace(template)
+    """For next time, and whole or not at all."""
+    template.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=template.parent, delete=False) as scratch:
+        scratch.write(source.read_bytes())
+        scratch.flush()
+        os.fsync(scratch.fileno())
+    Path(scratch.name).chmod(0o644)
+    Path(scratch.name).replace(template)

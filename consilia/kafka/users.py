@@ -3,13 +3,14 @@
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic, sleep
 
 from kafka import KafkaAdminClient
-from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import ScramMechanism, UserScramCredentialDeletion, UserScramCredentialUpsertion
 
-from consilia.errors import LogAccessError, LogError
+from consilia.errors import LogAccessError, LogError, LogUnavailableError
 from consilia.kafka.access import as_administrator
 from consilia.kafka.password import read_password
 from consilia.kafka.settings import KafkaSettings
@@ -17,6 +18,14 @@ from consilia.kafka.settings import KafkaSettings
 _ITERATIONS = 8192
 """Of PBKDF2 (RFC 5802). Passwords of 256 random bits need no more than Kafka's least, 4096; its most is 16384."""
 _PASSWORD_BYTES = 32
+_SETTLED_SECONDS = 10.0
+"""How long a change may take to be known to the broker that is asked."""
+_PAUSE = 0.01
+
+
+def new_password() -> str:
+    """One that nobody guesses: letters, digits, dashes and underscores."""
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 class Users:
@@ -53,18 +62,62 @@ class Users:
         """
         for name in self.missing(names):
             path = password_file(folder, name)
-            self._make(name, read_password(path, "the password file"))
+            self._alter([_upsertion(name, read_password(path, "the password file"))], f"create the user {name}")
             yield name, path
 
-    def _make(self, name: str, password: str) -> None:
-        wanted = UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password, iterations=_ITERATIONS)
-        with as_administrator(self._settings, f"create the user {name}"):
-            failed = self._admin.alter_user_scram_credentials([wanted])[name]
-        if failed:
-            message = f"cannot create the user {name} on Kafka at {self._settings.where}: {failed}"
-            raise LogAccessError(
-                message, remedy="Use the settings of a super user, or of one with Alter on the cluster."
-            )
+    def put(self, passwords: Mapping[str, str]) -> None:
+        """Make these users, or give them these passwords if they are there, and see them known.
+
+        Raises:
+            LogAccessError: these credentials may not.
+            LogUnavailableError: the brokers do not know them after a while.
+        """
+        if not passwords:
+            return
+        self._alter([_upsertion(name, password) for name, password in passwords.items()], "create users")
+        # The brokers learn of a change from the controller, after it was answered.
+        deadline = monotonic() + _SETTLED_SECONDS
+        while missing := self.missing(passwords):
+            if monotonic() > deadline:
+                message = f"the user {missing[0]} is not known to the brokers after {_SETTLED_SECONDS:.0f} s."
+                raise LogUnavailableError(message, remedy="See that the controller and the brokers run; try again.")
+            sleep(_PAUSE)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Have none of these names; who is not there stays so.
+
+        Raises:
+            LogAccessError: these credentials may not.
+        """
+        names = list(names)
+        there = set(names) - set(self.missing(names))
+        gone = [UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_512) for name in names if name in there]
+        self._alter(gone, "remove users")
+
+    def names(self) -> list[str]:
+        """All that have a SCRAM-SHA-512 password, sorted.
+
+        Raises:
+            LogAccessError: these credentials may not see them.
+        """
+        with as_administrator(self._settings, "look up users"):
+            found = self._admin.describe_user_scram_credentials()
+        return sorted(name for name, user in found.items() if _has_password(user))
+
+    def _alter(self, wanted: Sequence[UserScramCredentialUpsertion | UserScramCredentialDeletion], doing: str) -> None:
+        if not wanted:
+            return
+        with as_administrator(self._settings, doing):
+            answers = self._admin.alter_user_scram_credentials(wanted)
+        for name, failed in answers.items():
+            if failed:
+                message = f"cannot {doing} on Kafka at {self._settings.where}: {name}: {failed}"
+                remedy = "Use the settings of a super user, or of one with Alter on the cluster."
+                raise LogAccessError(message, remedy=remedy)
+
+
+def _upsertion(name: str, password: str) -> UserScramCredentialUpsertion:
+    return UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password, iterations=_ITERATIONS)
 
 
 def _has_password(found: dict[str, list[dict[str, object]]] | None) -> bool:
@@ -84,7 +137,7 @@ def password_file(folder: Path, name: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _write(path, secrets.token_urlsafe(_PASSWORD_BYTES))
+            _write(path, new_password())
         _require_private(path)
     except OSError as error:
         message = f"cannot write the password file {path}: {error.strerror}."
