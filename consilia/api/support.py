@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from consilia.api.pod_template import pod_template_problems
 from consilia.api.problem import Problem
 from consilia.api.resource import Resource
 
@@ -195,12 +196,26 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = MappingProxyType(
 )
 """By kind."""
 
+_POD_TEMPLATES: Mapping[str, str] = MappingProxyType(
+    {"FederatedJob": "spec.resources.podTemplate", "HospitalTask": "spec.podTemplate"}
+)
+
 
 def unsupported(resource: Resource, where: Where = "Local") -> list[Problem]:
-    """What the resource asks for that this version cannot do there."""
+    """What the resource asks for that this version cannot do there, or that a hospital is not to be asked for."""
     document = resource.as_document()
     table = (entry for entry in UNSUPPORTED[document["kind"]] if where in entry.where)
-    return list(_refused(table, document))
+    found = list(_refused(table, document))
+    if where == "Cluster":
+        found += _unsafe(document)
+    return found
+
+
+def _unsafe(document: Mapping[str, Any]) -> Iterator[Problem]:
+    path = _POD_TEMPLATES.get(document["kind"], "")
+    template = value_at(document, path)
+    if isinstance(template, Mapping):
+        yield from pod_template_problems(template, path)
 
 
 def _refused(table: Iterator[Unsupported], document: Mapping[str, Any]) -> Iterator[Problem]:

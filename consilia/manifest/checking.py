@@ -1,7 +1,8 @@
 """From a file's text to resources, or to all the problems that keep it from being one."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from pydantic import ValidationError
@@ -14,6 +15,9 @@ from consilia.manifest.wording import closest, worded
 from consilia.manifest.yaml_document import Document, Path, UnreadableError, dotted, read_documents
 
 KINDS: Mapping[str, type[Resource]] = MappingProxyType({resource.__name__: resource for resource in RESOURCES})
+
+_STEP = re.compile(r"\[(\d+)\]|\[([^\]]*)\]|([^.\[]+)")
+"""One step of a problem's path: an index, a key of somebody else's, or a field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +54,14 @@ def check_document(document: Document, where: Where = "Local") -> Checked:
         resource = KINDS[value["kind"]].model_validate(value)
     except ValidationError as error:
         return Checked(problems=tuple(_broken(document, error, _schema(KINDS[value["kind"]]))))
-    problems = tuple(
-        _problem(document, tuple(problem.path.split(".")), problem.rule, problem.remedy)
-        for problem in unsupported(resource, where)
-    )
+    problems = tuple(_placed(document, problem) for problem in unsupported(resource, where))
     return Checked(resources=(resource,), problems=problems)
+
+
+def _placed(document: Document, problem: Problem) -> Problem:
+    """The same with its line and column."""
+    keys = (int(index) if index else key or name for index, key, name in _STEP.findall(problem.path))
+    return replace(_problem(document, tuple(keys), problem.rule, problem.remedy), path=problem.path)
 
 
 _KINDS = " or ".join((", ".join(list(KINDS)[:-1]), list(KINDS)[-1]))

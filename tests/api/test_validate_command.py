@@ -71,5 +71,17 @@ def test_markup_in_a_file_is_shown_not_obeyed(consilia, tmp_path):
     assert "[red]x[/red]" in consilia(str(path)).output
 
 
+def test_a_file_for_a_cluster_is_checked_as_its_operator_does(consilia, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    tolerations = [{"key": "a"}, {"keys": "b"}]
+    changes = {"resources": {"gpu": 1, "podTemplate": {"spec": {"tolerations": tolerations}}}}
+    path.write_text(write_document(document("FederatedJob", changes)))
+    assert "not in a local run: spec.resources" in consilia(str(path)).output
+    output = consilia("--cluster", str(path)).output
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "keys: b" in text)
+    assert f"{path}:{line}:" in output
+    assert "spec.resources.podTemplate.spec.tolerations[1].keys" in output
+
+
 def test_no_file_is_a_usage_error(consilia):
     assert consilia().exit_code == 2

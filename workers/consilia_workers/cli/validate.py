@@ -18,13 +18,16 @@ def validate(
     files: Annotated[
         list[Path], typer.Argument(help="YAML files with FederatedJobs, Hospitals, Datasets, HospitalTasks.")
     ],
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Check for a cluster with the operator instead of a local run.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Check files of resources: types, bounds, rules, and what this version supports. Nothing is run.
 
     Exit codes: 0 all files are valid, 2 at least one is not.
     """
-    found = {file: problems(file) for file in files}
+    found = {file: problems(file, "Cluster" if cluster else "Local") for file in files}
     if as_json:
         typer.echo(json.dumps(_as_data(found), ensure_ascii=False))
     else:
