@@ -175,6 +175,7 @@ class ChartValues(_Values):
     )
     watch_namespaces: tuple[Label, ...] = Field(
         default=(),
+        json_schema_extra={"uniqueItems": True},
         description="The namespaces to look after: the hub's and each hospital's. The operator gets a Role in each, "
         "and no ClusterRole. Default: all.",
     )

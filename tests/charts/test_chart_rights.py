@@ -1,0 +1,180 @@
+"""What the operator may do: enough for everything that it reads and writes, and no more."""
+
+import pytest
+from chart import one, render
+
+from consilia_operator import kinds
+from consilia_operator.kinds import Kind
+
+OWN = "operators:consilia-operator"
+HOSPITALS = ["hub", "riverside"]
+MODES = {"cluster": {}, "namespaces": {"watchNamespaces": HOSPITALS}}
+each_mode = pytest.mark.parametrize("values", MODES.values(), ids=MODES.keys())
+STRIMZI, CERT_MANAGER = "kafka.strimzi.io", "cert-manager.io"
+ALL_ON = {
+    "rbac": {"strimzi": "Enabled"},
+    "operator": {"certificates": {"issuing": "CertManager", "issuerRef": {"name": "ca"}}},
+}
+
+
+def roles(documents):
+    return [each for each in documents if each["kind"] in {"Role", "ClusterRole"}]
+
+
+def operators(documents):
+    """The roles that are bound to the operator, with the kind of their binding."""
+    for binding in documents:
+        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"}:
+            assert binding["subjects"] == [
+                {"kind": "ServiceAccount", "name": "consilia-operator", "namespace": "operators"}
+            ]
+            where = binding["metadata"].get("namespace")
+            reference = binding["roleRef"]
+            (role,) = (
+                each
+                for each in roles(documents)
+                if (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace"))
+                == (reference["kind"], reference["name"], where if reference["kind"] == "Role" else None)
+            )
+            yield where, role
+
+
+def granted(rules):
+    """Group, resource, verb of everything that is allowed for objects of any name."""
+    return {
+        (group, resource, verb)
+        for rule in rules
+        if "resourceNames" not in rule
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@each_mode
+def test_nothing_is_allowed_by_a_wildcard_and_nothing_that_makes_one_mighty(values):
+    for role in roles(render(values | ALL_ON)):
+        for group, resource, verb in granted(role["rules"]):
+            assert "*" not in {group, resource, verb}
+            assert verb not in {"escalate", "bind", "impersonate", "approve", "sign"}
+            assert group not in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io", "authentication.k8s.io"}
+            assert resource not in {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy"}
+            assert resource not in {"serviceaccounts", "serviceaccounts/token", "nodes", "customresourcedefinitions"}
+            assert (resource, verb) not in {("pods", "create"), ("pods", "patch"), ("pods", "update")}
+
+
+@each_mode
+def test_secrets_are_read_one_by_one_and_by_name(values):
+    for role in roles(render(values)):
+        assert {verb for _, resource, verb in granted(role["rules"]) if resource == "secrets"} <= {
+            "get", "create", "patch", "delete",
+        }  # fmt: skip
+
+
+READ_ONLY = (kinds.POD, kinds.NAMESPACE, kinds.FEDERATED_JOB, kinds.HOSPITAL, kinds.DATASET)
+ELSEWHERE = (kinds.LEASE, kinds.EVENT, kinds.POD_TEMPLATE, kinds.NAMESPACE)
+"""In the operator's own namespace, or only ever written, or of the cluster."""
+ALL_KINDS = [kind for kind in vars(kinds).values() if isinstance(kind, Kind)]
+
+
+@each_mode
+def test_it_can_do_its_work_on_every_kind_of_object_it_knows(values):
+    documents = render(values | ALL_ON)
+    namespaces = values.get("watchNamespaces", [None])
+    for namespace in namespaces:
+        (role,) = (
+            role for where, role in operators(documents) if where == namespace and "status" in str(role["rules"])
+        )
+        rights = granted(role["rules"])
+        for kind in ALL_KINDS:
+            if kind not in ELSEWHERE:
+                verbs = {"get"} if kind in READ_ONLY else {"get", "create", "patch", "delete"}
+                assert {(kind.group, kind.plural, verb) for verb in verbs} <= rights, kind
+        assert ("events.k8s.io", "events", "create") in rights
+        assert ("consilia.dev", "federatedjobs", "delete") in rights, "for ttlSecondsAfterFinished"
+
+
+@each_mode
+def test_it_never_changes_what_people_wrote(values):
+    for _, role in operators(render(values)):
+        rights = granted(role["rules"])
+        people = {"federatedjobs", "hospitals", "datasets"}
+        assert not {(resource, verb) for _, resource, verb in rights if resource in people} & {
+            (resource, verb) for resource in people for verb in ("create", "patch", "update")
+        }
+
+
+def test_in_its_own_namespace_it_has_a_lease_and_a_heartbeat():
+    (rules,) = (role["rules"] for where, role in operators(render()) if where == "operators")
+    (lease,) = (rule for rule in rules if "resourceNames" in rule)
+    assert (lease["resources"], lease["resourceNames"], lease["verbs"]) == (
+        ["leases"], ["consilia-operator"], ["get", "update"],
+    )  # fmt: skip
+    assert granted(rules) == {
+        ("coordination.k8s.io", "leases", "create"),
+        *(("", "podtemplates", verb) for verb in ("get", "list", "watch", "create", "patch")),
+    }
+
+
+def test_namespaced_it_gets_roles_where_it_is_told_and_reads_the_labels_of_just_these_namespaces():
+    documents = render(MODES["namespaces"])
+    assert {where for where, role in operators(documents) if role["kind"] == "Role"} == {*HOSPITALS, "operators"}
+    (cluster,) = (role for role in roles(documents) if role["kind"] == "ClusterRole")
+    assert cluster["rules"] == [
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": HOSPITALS, "verbs": ["get"]}
+    ]
+
+
+def test_namespaced_it_can_do_without_anything_of_the_cluster():
+    values = {"watchNamespaces": HOSPITALS, "rbac": {"namespaceReader": False}, "crds": {"install": False}}
+    of_the_cluster = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    assert not [each for each in render(values) if each["kind"] in of_the_cluster]
+
+
+def test_cluster_wide_it_watches_namespaces_for_their_consent():
+    (rules,) = (role["rules"] for where, role in operators(render()) if where is None)
+    assert {verb for group, resource, verb in granted(rules) if resource == "namespaces"} == {"get", "list", "watch"}
+
+
+@pytest.mark.parametrize(
+    ("strimzi", "apis", "expected"),
+    [
+        ("Auto", [], False),
+        ("Auto", ["kafka.strimzi.io/v1"], True),
+        ("Enabled", [], True),
+        ("Disabled", ["kafka.strimzi.io/v1"], False),
+    ],
+)
+def test_strimzis_resources_are_its_to_manage_where_they_are(strimzi, apis, expected):
+    rules = one(render({"rbac": {"strimzi": strimzi}}, apis=apis), "ClusterRole", OWN)["rules"]
+    assert (STRIMZI in {group for group, _, _ in granted(rules)}) is expected
+
+
+def test_cert_managers_resources_are_its_to_manage_when_it_issues():
+    groups = {group for group, _, _ in granted(one(render(ALL_ON), "ClusterRole", OWN)["rules"])}
+    assert CERT_MANAGER in groups
+    assert CERT_MANAGER not in {group for group, _, _ in granted(one(render(), "ClusterRole", OWN)["rules"])}
+
+
+def test_without_roles_of_ours_the_administrators_account_is_used():
+    documents = render(
+        {"rbac": {"create": False, "userRoles": False}, "serviceAccount": {"create": False, "name": "ours"}}
+    )
+    assert roles(documents) == []
+    assert "ServiceAccount" not in {each["kind"] for each in documents}
+    assert one(documents, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "ours"
+
+
+AGGREGATED = {"view": "consilia-view", "edit": "consilia-edit", "admin": "consilia-admin"}
+
+
+def test_people_see_with_view_run_jobs_with_edit_and_decide_with_admin():
+    documents = render()
+    may = {name: granted(one(documents, "ClusterRole", role)["rules"]) for name, role in AGGREGATED.items()}
+    assert {verb for _, _, verb in may["view"]} == {"get", "list", "watch"}
+    assert {resource for _, resource, _ in may["edit"]} == {"federatedjobs"}
+    assert {resource for _, resource, _ in may["admin"]} == {"hospitals", "datasets", "hospitaltasks"}
+    assert ("consilia.dev", "hospitaltasks", "create") not in may["admin"], "only the operator makes offers"
+    for name, role in AGGREGATED.items():
+        labels = one(documents, "ClusterRole", role)["metadata"]["labels"]
+        assert labels[f"rbac.authorization.k8s.io/aggregate-to-{name}"] == "true"
