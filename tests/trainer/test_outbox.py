@@ -9,7 +9,7 @@ import pytest
 
 from consilia.wire.messages import Payload, RoundOpened, Update
 from consilia.wire.payload import describe
-from consilia_workers.outbox import Outbox
+from consilia_workers.outbox import Attempts, Outbox
 
 DIGESTS = [f"sha256:{digit * 64}" for digit in "0123"]
 
@@ -154,16 +154,17 @@ def _interrupted(payload: Payload) -> Update:
 
 
 def test_attempts_are_counted_across_restarts(tmp_path):
-    assert [Outbox(tmp_path).begin(4) for _ in range(3)] == [1, 2, 3]
-    assert Outbox(tmp_path).begin(5) == 1
+    assert [Outbox(tmp_path).begin(4).attempt for _ in range(3)] == [1, 2, 3]
+    assert Outbox(tmp_path).begin(5) == Attempts(round=5, attempt=1, total=4)
+    assert Outbox(tmp_path).attempts().total == 4
 
 
-def test_a_closed_round_leaves_nothing_behind(tmp_path):
+def test_a_closed_round_leaves_nothing_behind_but_the_count(tmp_path):
     outbox = Outbox(tmp_path)
     outbox.begin(1)
     outbox.mark_sent(seal(outbox, opened()))
     outbox.forget(1)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["attempts.json"]
 
 
 def test_what_a_late_round_left_behind_goes_with_the_next(tmp_path):

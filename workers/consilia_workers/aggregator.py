@@ -29,6 +29,7 @@ from consilia.wire.messages import (
 )
 from consilia.wire.payload import describe
 from consilia_workers.model_reader import VERSION
+from consilia_workers.observers import UNOBSERVED, JobObserver
 from consilia_workers.rounds.combining import Combining, Stored, refuse_half_precision
 from consilia_workers.rounds.metrics import asked, reached
 from consilia_workers.rounds.outcome import outcome
@@ -69,7 +70,13 @@ class Aggregator:
     """What the aggregator has at hand."""
 
     def __init__(
-        self, job: FederatedJob, log: Log, identity: Identity, roster: Roster, make_initial: Callable[[], Path]
+        self,
+        job: FederatedJob,
+        log: Log,
+        identity: Identity,
+        roster: Roster,
+        make_initial: Callable[[], Path],
+        observer: JobObserver = UNOBSERVED,
     ) -> None:
         """Takes over from any older aggregator of the job.
 
@@ -88,7 +95,7 @@ class Aggregator:
         self._own = [topics.rounds(self._name), topics.model(self._name), topics.state(self._name)]
         name = topics.aggregator(self._name)
         self._producer = log.producer(name, topics=self._own, group=name)
-        self._make_initial = make_initial
+        self._make_initial, self._observer = make_initial, observer
         self._standing = Standing()
         self._model: Stored
         self._state: Mapping[str, Stored]
@@ -105,6 +112,7 @@ class Aggregator:
         """
         self._make_topics()
         self._standing = read_standing(self._log, self._name, self._identity.public())
+        self._observer.see(self._standing)
         if self._standing.finished:
             return self._standing.finished
         self._publish_initial()
@@ -116,8 +124,13 @@ class Aggregator:
         )
         # Whoever has waited once is told of news; who only ever reads looks each time where they might be.
         self._reception.wait(0)
-        self._reception.read(self._standing.opened)
+        self._observer.watch(self._reception)
+        self._read(self._standing.opened)
         return None
+
+    def _read(self, opened: RoundOpened | None) -> None:
+        self._reception.read(opened)
+        self._observer.see(self._standing)
 
     def _make_topics(self) -> None:
         self._log.create_topic(topics.rounds(self._name))
@@ -165,7 +178,7 @@ class Aggregator:
             self._refuse_overtime(f"waiting for {', '.join(missing)}")
             logger.info("%d of %d hospitals are there; waiting for %s", len(self._reception.present), needed, missing)
             self._reception.wait(self._patience(_REMINDER))
-            self._reception.read(None)
+            self._read(None)
 
     def _gone(self) -> str:
         left = ", ".join(f"{name} left ({reason})" for name, reason in sorted(self._reception.left.items()))
@@ -197,11 +210,17 @@ class Aggregator:
                     config_digest=self._config,
                     roster_digest=self._roster.digest(),
                     hospitals=sorted(self._reception.present),
-                    deadline=time() + self._spec.rounds.deadline_seconds,
+                    deadline=self._from_now(),
                 )
             )
+        else:
+            self._standing = self._standing.resumed(self._from_now())
         assert self._standing.opened is not None
         return self._standing.opened
+
+    def _from_now(self) -> float:
+        """The deadline of what is opened now, or was open before a restart: nobody could be heard meanwhile."""
+        return time() + self._spec.rounds.deadline_seconds
 
     def _model_payload(self) -> Payload:
         if self._standing.last:
@@ -214,10 +233,9 @@ class Aggregator:
         Raises:
             QuorumError: the rules say that it cannot.
         """
-        # After a restart the deadline starts anew: nobody could be heard meanwhile.
         deadline = monotonic() + self._spec.rounds.deadline_seconds
         while True:
-            self._reception.read(opened)
+            self._read(opened)
             attendance = self._attendance(overdue=monotonic() >= deadline)
             match self._quorum.decide(attendance):
                 case "Close":
@@ -251,10 +269,9 @@ class Aggregator:
         missing = attendance.missing or sorted(self._roster.hospitals.keys() - attendance.arrived)
         extension = attendance.extensions + 1
         logger.warning("round %d: extension %d, still missing: %s", opened.round, extension, ", ".join(missing))
-        deadline = time() + self._spec.rounds.deadline_seconds
-        self._say(
-            RoundExtended(job=self._name, round=opened.round, missing=missing, extension=extension, deadline=deadline)
-        )
+        self._say(RoundExtended(
+            job=self._name, round=opened.round, missing=missing, extension=extension, deadline=self._from_now(),
+        ))  # fmt: skip
 
     def close_round(self, opened: RoundOpened) -> None:
         """Combine the updates and publish the result; model, message and consumed offsets in one transaction."""
@@ -270,9 +287,10 @@ class Aggregator:
             transaction.append(topics.rounds(self._name), value, headers=headers)
             self._settle(transaction)
         reception.end_round(closed.model.sha256)
-        self._standing = self._standing.after(closed)
+        self._standing = self._standing.after(closed, time())
         self._model = Stored(topic=self._model.topic, offsets=transaction.appended(self._model.topic))
         self._state = self._split(transaction.appended(topics.state(self._name)))
+        self._observer.see(self._standing)
         logger.info("round %d closed with %d updates", opened.round, len(closed.cohort))
 
     def _publish(self, transaction: Transaction, combining: Combining, version: int) -> Payload:
@@ -315,13 +333,15 @@ class Aggregator:
                     round=self._standing.closed,
                     model=self._model_payload(),
                     hospitals=sorted(self._reception.present),
-                    deadline=time() + self._spec.rounds.deadline_seconds,
+                    deadline=self._from_now(),
                 )
             )
+        else:
+            self._standing = self._standing.resumed(self._from_now())
         deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
             self._reception.wait(deadline - monotonic())
-            self._reception.read(None)
+            self._read(None)
         names = self._spec.evaluation.reported()
         return {name: asked(answer.metrics, names) for name, answer in sorted(self._reception.evaluated.items())}
 
@@ -354,4 +374,5 @@ class Aggregator:
             transaction.append(topics.rounds(self._name), value, headers=headers)
             if isinstance(message, RoundOpened):
                 self._let_go(transaction)
-        self._standing = self._standing.after(message)
+        self._standing = self._standing.after(message, time())
+        self._observer.see(self._standing)

@@ -1,7 +1,9 @@
 """How a process keeps its memory. Payloads pass through buffers of a mebibyte, made and dropped by the hundred."""
 
 import ctypes
+import gc
 import sys
+from collections.abc import Callable
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 """glibc's names for `mallopt`, from malloc.h."""
@@ -18,10 +20,21 @@ def reuse_freed_memory() -> None:
     costs to read a model from Kafka (docs/decisions/0008-kafka-through-kafka-python.md). Up to 64 MiB stay with the
     process that it could do without. Elsewhere than on glibc this does nothing.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt := _glibc("mallopt"):
         mallopt(_MMAP_THRESHOLD, _LARGEST_REUSED)
         mallopt(_TRIM_THRESHOLD, _KEPT_FREE)
         mallopt(_TOP_PAD, _GROWTH)
+
+
+def give_back_memory() -> None:
+    """Let the system have what is free: the large part of the work is done. Elsewhere than on glibc only Python's."""
+    gc.collect()
+    if trim := _glibc("malloc_trim"):
+        trim(0)
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    found: Callable[..., int] | None = None
+    if sys.platform.startswith("linux"):
+        found = getattr(ctypes.CDLL(None), name, None)
+    return found

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from consilia.wire.messages import Payload, RoundOpened, Update
 from consilia.wire.payload import describe, read_file, write
@@ -20,6 +20,7 @@ from consilia_workers.learner import Pieces
 logger = logging.getLogger("consilia.trainer")
 
 _PARTIAL = ".partial"
+_ATTEMPTS = "attempts.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,19 @@ class Sealed:
     """The file with the payload's bytes."""
     sent: bool
     """Whether the log is known to have it."""
+
+
+class Attempts(BaseModel):
+    """The trainings begun in this job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    round: int = 0
+    """The round that was begun last."""
+    attempt: int = 0
+    """How often that one was begun."""
+    total: int = 0
+    """How many of all rounds, crashed ones included."""
 
 
 class Outbox:
@@ -46,12 +60,18 @@ class Outbox:
         for path in folder.glob(f"*{_PARTIAL}"):
             path.unlink(missing_ok=True)
 
-    def begin(self, round_number: int) -> int:
-        """Count and remember one more attempt at a round; 1 is the first."""
-        path = self._folder / f"{round_number}.attempt"
-        attempt = int(path.read_text()) + 1 if path.exists() else 1
-        self._store(path, str(attempt).encode())
-        return attempt
+    def begin(self, round_number: int) -> "Attempts":
+        """Count and remember one more attempt at a round."""
+        before = self.attempts()
+        again = before.attempt if before.round == round_number else 0
+        begun = Attempts(round=round_number, attempt=again + 1, total=before.total + 1)
+        self._store(self._folder / _ATTEMPTS, begun.model_dump_json().encode())
+        return begun
+
+    def attempts(self) -> "Attempts":
+        """What was begun so far, in this and earlier processes."""
+        path = self._folder / _ATTEMPTS
+        return Attempts.model_validate_json(path.read_bytes()) if path.exists() else Attempts()
 
     def seal(self, trained: Pieces, describe: Callable[[Payload], Update]) -> Sealed:
         """Write the payload, then the header that makes it count; both are on the disk when this returns."""
@@ -99,7 +119,7 @@ class Outbox:
         self._sent(sealed.update.round).touch()
 
     def forget(self, round_number: int) -> None:
-        """The round is closed: neither its update nor what an earlier one left behind is needed any more."""
+        """The round is closed: neither its update nor what an earlier one left is needed any more; the count is."""
         for path in list(self._folder.iterdir()):
             if path.stem.isdecimal() and int(path.stem) <= round_number:
                 path.unlink(missing_ok=True)

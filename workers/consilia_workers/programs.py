@@ -1,6 +1,9 @@
 """The processes of a job: `python -m consilia_workers aggregator|trainer|initial-model|retire SETTINGS.json`.
 
-Exit codes: 0 the job succeeded, 1 it failed or this party had to leave, 75 try again later (EX_TEMPFAIL).
+Exit codes of the aggregator: 0 the job succeeded, 1 it failed. Of a trainer: 0 this hospital's part is over, however
+the job ended; 1 the hospital cannot go on, and starting again would not help; 76 a newer process of the same name has
+taken over. Of both: 75 try again later (EX_TEMPFAIL). With a `status_port` the aggregator stays after the job's end, to
+tell of it, and ends with 0 on SIGTERM; before the end SIGTERM ends both at once, with 143.
 """
 
 import json
@@ -12,24 +15,33 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from consilia.errors import ConsiliaError, TaskError, TemporaryError
+from consilia.api import FederatedJob
+from consilia.errors import ConsiliaError, FencedError, TaskError, TemporaryError
 from consilia.log.opening import open_log
-from consilia.wire.identity import Identity
+from consilia.wire.identity import Identity, Roster
 from consilia.wire.payload import write
 from consilia_workers.aggregator import Aggregator
 from consilia_workers.aggregator import run as run_aggregator
 from consilia_workers.learner import make_learner
-from consilia_workers.memory import reuse_freed_memory
+from consilia_workers.memory import give_back_memory, reuse_freed_memory
+from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox
 from consilia_workers.retirement import retire as retire_job
 from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
 from consilia_workers.source import DataSource
+from consilia_workers.status.serving import (
+    end_at_once_on_sigterm,
+    serve_job,
+    serve_trainer,
+    stay_until_sigterm,
+)
 from consilia_workers.trainer import Trainer
 from consilia_workers.trainer import run as run_trainer
 from consilia_workers.uplink import Uplink
 
 EXIT_FAILED = 1
 EXIT_TRY_AGAIN = os.EX_TEMPFAIL
+EXIT_REPLACED = os.EX_PROTOCOL
 INITIAL = "initial.safetensors"
 LOWER_IS_BETTER = "lower-is-better.json"
 
@@ -39,11 +51,20 @@ def aggregator(path: Path) -> int:
     settings = AggregatorSettings.load(path)
     start_logging(settings, "aggregator")
     reuse_freed_memory()
-    job, log = settings.read_job(), open_log(settings.log)
-    identity, roster = Identity.load("the aggregator", settings.key), settings.read_roster()
+    job, identity, roster = settings.read_job(), Identity.load("the aggregator", settings.key), settings.read_roster()
     roster.require(identity, aggregator=True)
-    finished = run_aggregator(Aggregator(job, log, identity, roster, lambda: _initial(path, settings)))
-    return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
+    if settings.status_port is None:
+        log = open_log(settings.log)
+        finished = run_aggregator(Aggregator(job, log, identity, roster, lambda: _initial(path, settings)))
+        return 0 if finished.outcome == "Succeeded" else EXIT_FAILED
+    end_at_once_on_sigterm()
+    status = serve_job(settings.status_port, job, roster, identity)
+    with closing(open_log(settings.log)) as log:
+        run_aggregator(Aggregator(job, log, identity, roster, lambda: _initial(path, settings), status))
+    status.rest()
+    give_back_memory()
+    stay_until_sigterm()
+    return 0
 
 
 def _initial(path: Path, settings: AggregatorSettings) -> Path:
@@ -82,19 +103,42 @@ def trainer(path: Path) -> int:
     settings = TrainerSettings.load(path)
     start_logging(settings, settings.hospital)
     reuse_freed_memory()
-    job, log = settings.read_job(), open_log(settings.log)
-    identity, roster = Identity.load(settings.hospital, settings.key), settings.read_roster()
+    job, identity, roster = settings.read_job(), Identity.load(settings.hospital, settings.key), settings.read_roster()
     roster.require(identity)
     if settings.threads:
         limit_threads(settings.threads)
+    outbox = Outbox(settings.state / "outbox")
+    if settings.status_port is None:
+        _take_part(settings, job, identity, roster, outbox, UNOBSERVED)
+        return 0
+    end_at_once_on_sigterm()
+    status = serve_trainer(settings.status_port, job, identity, outbox)
+    try:
+        _take_part(settings, job, identity, roster, outbox, status)
+    except Exception as error:
+        status.failed(type(error).__name__)
+        raise
+    status.finished()
+    return 0
+
+
+def _take_part(
+    settings: TrainerSettings,
+    job: FederatedJob,
+    identity: Identity,
+    roster: Roster,
+    outbox: Outbox,
+    observer: TrainerObserver,
+) -> None:
+    log = open_log(settings.log)
     source = DataSource(hospital=settings.hospital, path=settings.data, parameters=settings.data_parameters)
     uplink = Uplink(log, job.log_name, identity)
     try:
-        taking_part = Trainer(job, make_learner(job, source), log, uplink, roster, Outbox(settings.state / "outbox"))
+        taking_part = Trainer(job, make_learner(job, source), log, uplink, roster, outbox, observer)
     except Exception as error:
         uplink.leave(error)
         raise
-    return 0 if run_trainer(taking_part).outcome == "Succeeded" else EXIT_FAILED
+    run_trainer(taking_part)
 
 
 def retire(path: Path) -> int:
@@ -137,7 +181,17 @@ def guarded(program: Callable[[], int]) -> int:
         return program()
     except ConsiliaError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return EXIT_TRY_AGAIN if isinstance(error, TemporaryError) else EXIT_FAILED
+        return _code(error)
     except Exception:
         logging.getLogger("consilia").exception("this is a bug in Consilia or in the task")
         return EXIT_FAILED
+
+
+def _code(error: ConsiliaError) -> int:
+    match error:
+        case TemporaryError():
+            return EXIT_TRY_AGAIN
+        case FencedError():
+            return EXIT_REPLACED
+        case _:
+            return EXIT_FAILED

@@ -100,7 +100,7 @@ def describe(log: Log, job: str, key: PublicKey | None) -> Retired:
     for record in follow(log, topics.rounds(job), 0):
         digest.update(_line(record))
         for message in _heard(record, job, key):
-            standing = standing.after(message)
+            standing = standing.after(message, record.timestamp)
     finished = standing.finished
     return Retired(
         job=job,

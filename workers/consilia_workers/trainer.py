@@ -28,6 +28,7 @@ from consilia.wire.messages import (
 )
 from consilia_workers.learner import Learner
 from consilia_workers.model_reader import ModelReader
+from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox, Sealed
 from consilia_workers.rounds_reader import RoundsReader
 from consilia_workers.uplink import Uplink
@@ -68,11 +69,18 @@ class Trainer:
     """What a hospital has at hand in a job."""
 
     def __init__(
-        self, job: FederatedJob, learner: Learner, log: Log, uplink: Uplink, roster: Roster, outbox: Outbox
+        self,
+        job: FederatedJob,
+        learner: Learner,
+        log: Log,
+        uplink: Uplink,
+        roster: Roster,
+        outbox: Outbox,
+        observer: TrainerObserver = UNOBSERVED,
     ) -> None:
         """`learner` already has the hospital's data."""
         self._job, self._learner, self._log = job, learner, log
-        self.uplink, self._outbox = uplink, outbox
+        self.uplink, self._outbox, self._observer = uplink, outbox, observer
         self._name = job.log_name
         self._rounds = RoundsReader(log, self._name, roster.aggregator)
         self._models = ModelReader(log, topics.model(self._name), learner.layout)
@@ -109,21 +117,27 @@ class Trainer:
                 yield current
             if isinstance(current, JobFinished):
                 return
+            self._observer.waiting()
             self._log.wait({self._rounds.topic: self._rounds.offset}, _PATIENCE)
 
     def _settle(self, closed: RoundClosed) -> None:
         for refused in closed.refused:
             if refused.hospital == self.uplink.hospital:
                 logger.warning("our message in round %d was refused: %s", closed.round, refused.message)
+        if self._counted_in(closed):
+            self._observer.sent(closed.round)
         self._own_up(closed)
         self._outbox.forget(closed.round)
 
     def _own_up(self, closed: RoundClosed) -> None:
         """An update that was made while the log was away is of no use any more: its header says so, and is recorded."""
         late = self._outbox.unsent(closed.round)
-        if late and self.uplink.hospital not in [counted.hospital for counted in closed.cohort]:
+        if late and not self._counted_in(closed):
             logger.warning("round %d was closed before our update could be sent; it counts as stale", closed.round)
             self.uplink.say(late)
+
+    def _counted_in(self, closed: RoundClosed) -> bool:
+        return self.uplink.hospital in [counted.hospital for counted in closed.cohort]
 
     def take_part(self, opened: RoundOpened) -> None:
         """Check the offer, train unless the update lies in the outbox already, send unless it was sent."""
@@ -136,8 +150,10 @@ class Trainer:
             logger.info("round %d was over before its model was read", opened.round)
             return
         if not sealed.sent:
+            self._observer.sending(opened.round)
             self.uplink.send(sealed.update, sealed.payload)
             self._outbox.mark_sent(sealed)
+        self._observer.sent(opened.round)
 
     def _check(self, opened: RoundOpened) -> None:
         if (opened.config_digest, opened.roster_digest) != (self._config, self._roster_digest):
@@ -148,7 +164,8 @@ class Trainer:
             raise RefusedMessage(Refusal.WRONG_JOB, message, remedy="Give all parties the same job and roster.")
 
     def _train(self, opened: RoundOpened) -> Sealed:
-        attempt = self._outbox.begin(opened.round)
+        begun = self._outbox.begin(opened.round)
+        self._observer.training(opened.round, begun.total)
         model = self._models.read(opened.model, opened.round - 1)
         metrics = self._metrics(opened, model)
         started = monotonic()
@@ -169,7 +186,8 @@ class Trainer:
                 train_seconds=round(monotonic() - started, 3),
             ),
         )
-        logger.info("trained round %d, attempt %d, in %.2f s", opened.round, attempt, sealed.update.train_seconds)
+        self._observer.trained(sealed.update.train_seconds)
+        logger.info("trained round %d, attempt %d, in %.2f s", opened.round, begun.attempt, sealed.update.train_seconds)
         return sealed
 
     def _complete(self, payload: Payload) -> Payload:

@@ -1,6 +1,7 @@
 """Who is there and what has come: all hospitals' inboxes together."""
 
 import logging
+from collections import Counter
 
 from consilia.errors import Refusal
 from consilia.log import Log, topics
@@ -39,6 +40,8 @@ class Reception:
         """Who left for good, with the reason."""
         self.arrived: dict[str, Arrived] = {}
         self.refused: list[RefusedUpdate] = []
+        self.refusals: Counter[Refusal] = Counter()
+        """How many messages were refused for each reason since the start, those too many to be recorded included."""
         self.evaluated: dict[str, Evaluated] = {}
         """The answers about the newest model."""
         self._newest = last.model.sha256 if last else ""
@@ -93,6 +96,7 @@ class Reception:
 
     def _refuse(self, refused: RefusedUpdate) -> None:
         """Only so many a round: nobody may fill the record with rubbish."""
+        self.refusals[refused.reason] += 1
         count = sum(other.hospital == refused.hospital for other in self.refused)
         if count == _REFUSALS_RECORDED:
             refused = refused.model_copy(update={"message": "more of this hospital's messages were refused"})

@@ -1,7 +1,7 @@
 """Where a job stands, read back from the log alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from consilia.errors import RecordGoneError
 from consilia.log import Log, follow, topics
@@ -16,6 +16,7 @@ from consilia.wire.messages import (
 )
 from consilia_workers.model_reader import VERSION, chunk_index
 from consilia_workers.rounds.combining import Stored
+from consilia_workers.rounds.history import History
 from consilia_workers.rounds_reader import RoundsReader
 
 
@@ -34,8 +35,14 @@ class Standing:
     last: RoundClosed | None = None
     """What the last closed round said."""
 
-    def after(self, message: FromAggregator) -> "Standing":
-        """The standing once `message` was said."""
+    history: History = field(default_factory=History)
+    """What else it tells."""
+
+    def after(self, message: FromAggregator, at: float) -> "Standing":
+        """The standing once `message` was said, `at` in seconds since the epoch."""
+        return replace(self._now(message), history=self.history.after(message, at))
+
+    def _now(self, message: FromAggregator) -> "Standing":
         match message:
             case RoundOpened():
                 return replace(self, opened=message, extensions=0)
@@ -48,6 +55,10 @@ class Standing:
             case JobFinished():
                 return replace(self, finished=message)
 
+    def resumed(self, deadline: float) -> "Standing":
+        """With another deadline, in seconds since the epoch, for what was open before a restart."""
+        return replace(self, history=replace(self.history, deadline=deadline))
+
 
 def read_standing(log: Log, job: str, key: PublicKey) -> Standing:
     """Fold the rounds topic.
@@ -57,7 +68,7 @@ def read_standing(log: Log, job: str, key: PublicKey) -> Standing:
     """
     standing = Standing()
     for heard in RoundsReader(log, job, key).news():
-        standing = standing.after(heard.message)
+        standing = standing.after(heard.message, heard.timestamp)
     return standing
 
 
