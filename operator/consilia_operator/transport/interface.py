@@ -10,6 +10,8 @@ Document = dict[str, Any]
 """An object of Kubernetes, as JSON has it."""
 KAFKA_JSON = "kafka.json"
 """In a party's credentials: how it reaches the log (`consilia.kafka.settings`), paths relative to this file."""
+AGGREGATOR = "aggregator"
+"""The aggregator among the parties; no hospital may be called so."""
 CA_FILE, PASSWORD_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "password", "user.crt", "user.key"
 
 
@@ -80,7 +82,15 @@ class Transport(Protocol):
         """See that the log is there for the job and these hospitals; called again and again, cheap when it is."""
 
     async def retire(self, job: GoneJob) -> None:
-        """Let go of what was on the log for that job alone."""
+        """Let go of what was on the log for that job alone; repeating it does no harm.
+
+        Raises:
+            LogUnavailableError: the log does not answer; try again later.
+        """
 
     async def orphans(self, namespace: str, living: Callable[[str], bool]) -> list[str]:
-        """The log names of the jobs that have left something on the namespace's log, and that are not `living`."""
+        """The log names of the jobs that have left something on the namespace's log, and that are not `living`.
+
+        Raises:
+            LogUnavailableError: the log does not answer; try again later.
+        """

@@ -1,0 +1,42 @@
+"""Which transport a job has; and all of them as one, which the operator deals with."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from consilia_operator.settings import OperatorSettings
+from consilia_operator.transport.foundation import Surroundings
+from consilia_operator.transport.interface import Cluster, Document, GoneJob, NotReady, Ready, Transport
+from consilia_operator.transport.managed import Managed
+
+Name = Literal["managed", "strimzi", "external"]
+
+
+def transport_of(job: Document) -> Name:
+    """By the job's spec; without a word of it, Kafka is managed."""
+    chosen = job["spec"].get("transport") or {}
+    return "strimzi" if chosen.get("strimzi") else "external" if chosen.get("external") else "managed"
+
+
+class Transports:
+    """Each job's own; what is left of jobs that are gone is looked for wherever it could be."""
+
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, operator_namespace: str) -> None:
+        """`operator_namespace` is where the operator's own pod is: brokers let it in."""
+        around = Surroundings(settings, operator_namespace)
+        self._each: dict[Name, Transport] = {
+            "managed": Managed(cluster, around),
+        }
+
+    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+        """See `Transport`."""
+        return await self._each[transport_of(job)].prepare(job, hospitals)
+
+    async def retire(self, job: GoneJob) -> None:
+        """See `Transport`."""
+        for transport in self._each.values():
+            await transport.retire(job)
+
+    async def orphans(self, namespace: str, living: Callable[[str], bool]) -> list[str]:
+        """See `Transport`."""
+        found = [await transport.orphans(namespace, living) for transport in self._each.values()]
+        return sorted({name for names in found for name in names})

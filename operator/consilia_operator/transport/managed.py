@@ -1,0 +1,94 @@
+"""Managed Kafka: one a namespace, shared by its jobs, whose end it outlives by rule."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from consilia.api import FederatedJob
+from consilia.errors import IdentityError, LogAccessError, LogError, LogUnavailableError
+from consilia_operator.transport.administration import Wanted, aggregator_user, leftovers, take_away
+from consilia_operator.transport.credentials import Passwords, by_password
+from consilia_operator.transport.deputy import Deputy
+from consilia_operator.transport.foundation import Foundation, Foundations, Surroundings
+from consilia_operator.transport.interface import AGGREGATOR, Cluster, Credentials, Document, GoneJob, NotReady, Ready
+from consilia_operator.transport.secrets import digest
+
+VERIFIED_SECONDS = 1800.0
+"""After so long a job's users and rules are brought about again, in case somebody took them away by hand."""
+_SOON, _LATER = 3.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    what: str
+    until: float
+
+
+class Managed:
+    """The transport of jobs that name none, or ask for it."""
+
+    def __init__(self, cluster: Cluster, surroundings: Surroundings) -> None:
+        self._clock = surroundings.clock
+        self._foundations = Foundations(cluster, surroundings)
+        self._passwords = Passwords(cluster, surroundings.clock)
+        self._deputy = Deputy()
+        self._verified: dict[tuple[str, str], _Verified] = {}
+
+    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+        """See `Transport`."""
+        read, namespace = FederatedJob.model_validate(job), job["metadata"]["namespace"]
+        try:
+            found = await self._foundations.lay(namespace, read.spec.transport.managed if read.spec.transport else None)
+            if isinstance(found, NotReady):
+                return found
+            wanted = Wanted(
+                log_name=read.log_name,
+                aggregator=await self._passwords.of_aggregator(job),
+                hospitals={name: await self._passwords.of_hospital(namespace, name) for name in hospitals},
+            )
+            await self._admit(namespace, found, wanted)
+        except LogUnavailableError as error:
+            return NotReady(reason="KafkaUnavailable", message=str(error), retry_seconds=_SOON)
+        except (LogError, LogAccessError) as error:
+            return NotReady(reason="KafkaRefused", message=str(error), retry_seconds=_LATER)
+        except IdentityError as error:
+            return NotReady(reason="SecretDamaged", message=str(error), retry_seconds=_LATER)
+        return Ready(parties=_credentials(found, wanted))
+
+    async def _admit(self, namespace: str, found: Foundation, wanted: Wanted) -> None:
+        """See that Kafka knows the parties; it is not asked when it was told the same before."""
+        passwords = wanted.passwords
+        what = digest(found.identity, *(text for name in sorted(passwords) for text in (name, passwords[name])))
+        key, now = (namespace, wanted.log_name), self._clock()
+        if (known := self._verified.get(key)) and known.what == what and known.until > now:
+            return
+        await self._deputy.bring_about(namespace, found.reach, wanted)
+        self._verified[key] = _Verified(what, now + VERIFIED_SECONDS)
+
+    async def retire(self, job: GoneJob) -> None:
+        """See `Transport`.
+
+        Raises:
+            LogUnavailableError: the brokers do not answer.
+        """
+        self._verified.pop((job.namespace, job.log_name), None)
+        if way := await self._foundations.existing(job.namespace):
+            await self._deputy.ask(job.namespace, "retire a job", partial(take_away, way, job.log_name))
+
+    async def orphans(self, namespace: str, living: Callable[[str], bool]) -> list[str]:
+        """See `Transport`.
+
+        Raises:
+            LogUnavailableError: the brokers do not answer.
+        """
+        if not (way := await self._foundations.existing(namespace)):
+            return []
+        found = await self._deputy.ask(namespace, "look for jobs", partial(leftovers, way))
+        return [name for name in found if not living(name)]
+
+
+def _credentials(found: Foundation, wanted: Wanted) -> Mapping[str, Credentials]:
+    servers, trust = found.plan.clients, found.keys.trust
+    user = aggregator_user(wanted.log_name)
+    parties = {AGGREGATOR: by_password(servers, trust, user, wanted.aggregator)}
+    return parties | {name: by_password(servers, trust, name, word) for name, word in wanted.hospitals.items()}
