@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check bench lock generate clean
+.PHONY: help install demo test quick check cluster cluster-down bench lock generate clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 install: $(STAMP)  ## make .venv and install the locked dependencies and the project into it
 
@@ -22,9 +22,11 @@ demo: $(STAMP)  ## train across three hospitals on data that needs no download; 
 	$(BIN)/consilia run examples/breast-cancer.yaml
 
 test: check  ## everything CI runs: check, then all tests
+	@scripts/install-prometheus $(VENV)
 	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 quick: $(STAMP)  ## the tests that take seconds
+	@scripts/install-prometheus $(VENV)
 	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile -m "not slow"
 
 check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, generated files
@@ -34,6 +36,12 @@ check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, gen
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/sizes.py
 	$(BIN)/python scripts/generate.py --check
+
+cluster: $(STAMP)  ## start a Kubernetes on this machine (root, Linux) and leave it running; prints how to use it
+	$(BIN)/python -m tests.cluster up
+
+cluster-down: $(STAMP)  ## end it
+	$(BIN)/python -m tests.cluster down
 
 generate: $(STAMP)  ## rewrite crds/ and docs/reference/ from the types
 	$(BIN)/python scripts/generate.py
