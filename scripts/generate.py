@@ -20,6 +20,7 @@ from scripts.pages.cli import cli_page
 from scripts.pages.errors import errors_page
 from scripts.pages.kafka_settings import kafka_settings_page
 from scripts.pages.messages import messages_page
+from scripts.pages.metrics import metrics_page
 from scripts.pages.python import python_page
 from scripts.pages.settings import settings_page
 
@@ -58,6 +59,7 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
     ("docs/reference/errors.md", errors_page),
     ("docs/reference/kafka-settings.md", kafka_settings_page),
     ("docs/reference/messages.md", messages_page),
+    ("docs/reference/metrics.md", metrics_page),
     ("docs/reference/python.md", python_page),
     ("docs/reference/settings.md", settings_page),
 )

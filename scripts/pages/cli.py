@@ -11,11 +11,12 @@ import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from consilia.broker import __main__ as broker
+from consilia_workers import model_command
 from consilia_workers.cli.app import app
 from scripts.pages.markdown import fenced, page, table
 
 INTRODUCTION = """\
-One console script, `consilia`. Every command takes `--help`; those with `--json` print JSON for scripts and nothing
+The console script is `consilia`. Every command takes `--help`; those with `--json` print JSON for scripts and nothing
 else on standard output. Errors go to standard error, one message each, with the way out."""
 
 Command = TyperCommand | TyperGroup
@@ -24,6 +25,18 @@ Parameter = TyperArgument | TyperOption
 BROKER = """\
 A real Kafka broker in the foreground, until Ctrl-C, to try `kafka://` with. It prints where it is. On its first port,
 whoever is on this machine may do anything."""
+
+MODEL = """\
+A job's newest global model as a safetensors file, from where its aggregator runs. In a cluster:
+
+```text
+kubectl -n NAMESPACE exec deploy/JOB-aggregator -- consilia-model > model.safetensors
+```
+
+It reads the log and writes nothing there, so the job goes on undisturbed; the bytes are checked against what the
+aggregator signed. Standard error says which round's model it is. To standard output the bytes go while they are
+checked: believe them only if it ends with 0. Exit codes: 0 written, 1 it could not be, 2 wrong usage, 75 the log
+cannot be reached, try again later."""
 
 EXIT_CODES = """\
 | Code | Meaning |
@@ -38,7 +51,7 @@ def cli_page() -> str:
     """The page."""
     command = typer.main.get_command(app)
     sections = (part for path, found in commands("consilia", command) for part in _section(path, found))
-    return page("# Command line", INTRODUCTION, "## Exit codes", EXIT_CODES, *sections, *_broker_section())
+    return page("# Command line", INTRODUCTION, "## Exit codes", EXIT_CODES, *sections, *_module_sections())
 
 
 def commands(path: str, command: Command) -> Iterator[tuple[str, Command]]:
@@ -63,18 +76,22 @@ def _section(path: str, command: Command) -> Iterator[str]:
         yield f"Exit codes: {' '.join(codes.split())}"
 
 
-def _broker_section() -> Iterator[str]:
-    """The one command that is a module: it works without the extra `workers`."""
-    found = broker.parser()
+def _module_sections() -> Iterator[str]:
+    """Those that parse their command line themselves: without the extra `workers`, or quick to start."""
+    yield from _parser_section(model_command.parser(), MODEL)
+    yield from _parser_section(broker.parser(), BROKER)
+
+
+def _parser_section(found: argparse.ArgumentParser, text: str) -> Iterator[str]:
     yield f"## {found.prog}"
-    yield BROKER
+    yield text
     yield fenced(f"{found.prog} [OPTIONS]", "text")
     options = [each for each in found._actions if each.dest != "help"]  # noqa: SLF001 (argparse lists them nowhere else)
-    rows = [(f"`{each.option_strings[0]}`", _broker_type(each), (each.help or "") % vars(each)) for each in options]
+    rows = [(f"`{each.option_strings[0]}`", _parser_type(each), (each.help or "") % vars(each)) for each in options]
     yield table(("Option", "Type", "Meaning"), rows)
 
 
-def _broker_type(option: argparse.Action) -> str:
+def _parser_type(option: argparse.Action) -> str:
     if option.nargs == 0:
         return "flag"
     return "path" if option.type is Path else "whole number" if option.dest == "port" else "text"

@@ -23,8 +23,14 @@ python -m consilia_workers initial-model SETTINGS.json
 `consilia run` writes these files itself; you meet them when you start the processes yourself, or look into a run's
 folder. A field that does not exist is refused. `initial-model` takes the aggregator's settings.
 
-The processes end with 0 when the job succeeded, 1 when it failed or this party had to leave, 75 (`EX_TEMPFAIL`) when
-the log cannot be reached and starting again may help."""
+An aggregator ends with 0 when the job succeeded, 1 when it failed. A trainer ends with 0 when its hospital's part is
+over, however the job ended; with 1 when the hospital cannot go on and starting it again would not help; with 76 when a
+newer trainer of the same hospital has taken over. Both end with 75 (`EX_TEMPFAIL`) when the log cannot be reached and
+starting again may help.
+
+With a `status_port`, as in a cluster, an aggregator stays after the end of the job to tell of it, and ends with 0 on
+SIGTERM. Before the end SIGTERM ends either at once, with 143: what is cut off is taken up again from the log and the
+outbox."""
 
 ENVIRONMENT = (
     ("CONSILIA_DATA", "Where the data sets of the ready-made tasks lie, each in a folder of its own."),

@@ -14,7 +14,12 @@ class GpuMemory(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers itself."""
+        self._owner = ("", "")
         registry.register(self)
+
+    def begin(self, job: str, hospital: str) -> None:
+        """Whose GPUs they are."""
+        self._owner = (job, hospital)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """The metric without series."""
@@ -24,7 +29,7 @@ class GpuMemory(Collector):
         return GaugeMetricFamily(
             "consilia_gpu_memory_bytes",
             "Memory of the GPUs that PyTorch uses here: allocated by tensors, reserved for them, and total.",
-            labels=["device", "kind"],
+            labels=["job", "hospital", "device", "kind"],
         )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -33,7 +38,7 @@ class GpuMemory(Collector):
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             for device, kind, size in _sizes(torch):
-                family.add_metric([device, kind], size)
+                family.add_metric([*self._owner, device, kind], size)
         return [family]
 
 

@@ -43,11 +43,12 @@ class Metrics:
             ["job", "hospital", "dataset"],
             registry=registry,
         )
-        GpuMemory(registry)
+        self.gpu_memory = GpuMemory(registry)
 
     def begin(self, job: str, hospital: str, dataset: str, gpus: int) -> None:
         """Have every series, so that the first event is an increase and not a beginning."""
         for each in (self.training_seconds, self.attempts, self.updates):
             each.labels(job, hospital)
         self.gpus.labels(job, hospital).set(gpus)
+        self.gpu_memory.begin(job, hospital)
         self.epsilon.labels(job, hospital, dataset).set(0)
