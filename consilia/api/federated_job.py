@@ -196,9 +196,13 @@ class FederatedJob(Resource):
         A job made anew under an old one's name has another uid (Kubernetes sees to that), so it does not find the old
         one's topics and take itself for finished. A job without a uid is called by its name alone.
         """
-        uid = self.metadata.uid
-        if not uid:
-            return self.metadata.name
-        beginning = uid.lower()[:_SUFFIX]
-        suffix = beginning if re.fullmatch(_HEXADECIMAL, beginning) else sha256(uid.encode()).hexdigest()[:_SUFFIX]
-        return f"{self.metadata.name}.{suffix}"
+        return name_on_log(self.metadata.name, self.metadata.uid)
+
+
+def name_on_log(name: str, uid: str | None) -> str:
+    """What a job of that name and uid is called on the log; see `FederatedJob.log_name`."""
+    if not uid:
+        return name
+    beginning = uid.lower()[:_SUFFIX]
+    suffix = beginning if re.fullmatch(_HEXADECIMAL, beginning) else sha256(uid.encode()).hexdigest()[:_SUFFIX]
+    return f"{name}.{suffix}"

@@ -1,6 +1,9 @@
 """Every kind of object that the operator reads or writes, as the API server addresses it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ DEPLOYMENT = Kind(api_version="apps/v1", kind="Deployment", plural="deployments"
 JOB = Kind(api_version="batch/v1", kind="Job", plural="jobs")
 POD_DISRUPTION_BUDGET = Kind(api_version="policy/v1", kind="PodDisruptionBudget", plural="poddisruptionbudgets")
 NETWORK_POLICY = Kind(api_version="networking.k8s.io/v1", kind="NetworkPolicy", plural="networkpolicies")
+POD_TEMPLATE = Kind(api_version="v1", kind="PodTemplate", plural="podtemplates")
 LEASE = Kind(api_version="coordination.k8s.io/v1", kind="Lease", plural="leases")
 EVENT = Kind(api_version="events.k8s.io/v1", kind="Event", plural="events")
 
@@ -44,3 +48,16 @@ STRIMZI_NODE_POOL = Kind(api_version="kafka.strimzi.io/v1", kind="KafkaNodePool"
 STRIMZI_USER = Kind(api_version="kafka.strimzi.io/v1", kind="KafkaUser", plural="kafkausers")
 STRIMZI_TOPIC = Kind(api_version="kafka.strimzi.io/v1", kind="KafkaTopic", plural="kafkatopics")
 CERTIFICATE = Kind(api_version="cert-manager.io/v1", kind="Certificate", plural="certificates")
+
+_ALL: Mapping[tuple[str, str], Kind] = MappingProxyType(
+    {(kind.api_version, kind.kind): kind for kind in list(globals().values()) if isinstance(kind, Kind)}
+)
+
+
+def of(document: Mapping[str, Any]) -> Kind:
+    """The kind of a document.
+
+    Raises:
+        KeyError: the operator has no use for such objects.
+    """
+    return _ALL[document["apiVersion"], document["kind"]]

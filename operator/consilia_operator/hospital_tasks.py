@@ -1,0 +1,246 @@
+"""A HospitalTask, from offer to done: the hospital's side. `reconcile` is the whole story.
+
+The hospital decides, on what it was told itself: nothing is read from the hub's FederatedJob.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from consilia.api import Dataset, HospitalTask
+from consilia.api.support import unsupported
+from consilia.progress import TrainerProgress
+from consilia_operator import offers, pods
+from consilia_operator.applying import digest_of
+from consilia_operator.approval import judge
+from consilia_operator.conditions import Finding, condition, holds, settle
+from consilia_operator.context import Context, now, write_status
+from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
+from consilia_operator.manifests import network, trainer
+from consilia_operator.names import APPLIED, TASK
+from consilia_operator.offers import Incomplete, Papers
+from consilia_operator.overtime import BACKOFF
+from consilia_operator.progress_watch import Source
+from consilia_operator.store import Document, Key, key_of
+
+_SOON = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One offer, and all that is known of it."""
+
+    document: Document
+    task: HospitalTask | None
+    findings: tuple[Finding, ...] = ()
+    papers: Papers | None = None
+    dataset: Dataset | None = None
+    job: Document | None = None
+    """The trainer's batch/v1 Job."""
+    pod: Document | None = None
+    progress: TrainerProgress | None = None
+    again: float | None = None
+    now: datetime
+
+    def but(self, *findings: Finding, again: float | None = None) -> "Seen":
+        """The same, and this was found."""
+        return replace(self, findings=(*self.findings, *findings), again=again or self.again)
+
+
+async def reconcile(context: Context, key: Key) -> float | None:
+    """One look at one offer; in how many seconds to look again, if nothing changes before."""
+    document = context.store.get(key)
+    if document is None or document["metadata"].get("deletionTimestamp"):
+        context.progress.forget(key)
+        return None
+    if _over(document):
+        context.progress.follow(key, None)
+        return None
+    seen = await decide(context, observe(context, document))
+    if seen.papers and seen.dataset:
+        seen = await train(context, seen)
+    await write_status(context, document, report(seen))
+    return seen.again
+
+
+def _over(document: Document) -> bool:
+    conditions = document.get("status", {}).get("conditions", ())
+    return holds(conditions, "Done") or holds(conditions, "Denied")
+
+
+def observe(context: Context, document: Document) -> Seen:
+    """What the watches have shown."""
+    key = key_of(HOSPITAL_TASK, document)
+    own_pods = list(context.store.matching(POD, key.namespace, {TASK: key.name}))
+    progress = context.progress.heard(key)
+    return Seen(
+        document=document,
+        task=_parsed(document),
+        job=context.store.get(Key(JOB, key.namespace, trainer.name_of(key.name))),
+        pod=pods.newest(own_pods),
+        progress=progress if isinstance(progress, TrainerProgress) else None,
+        now=now(),
+    )
+
+
+def _parsed(document: Document) -> HospitalTask | None:
+    try:
+        return HospitalTask.model_validate({name: value for name, value in document.items() if name != "status"})
+    except ValidationError:
+        return None
+
+
+async def decide(context: Context, seen: Seen) -> Seen:
+    """Whether this hospital takes part: is the offer whole, can it be done, is the data there, is it approved?"""
+    if seen.task is None:
+        return seen.but(_denied("Invalid", "The offer is not valid. Ask the hub to make the job anew."))
+    if problems := unsupported(seen.task, "Cluster"):
+        words = " ".join(f"{each.rule}. {each.remedy}" for each in problems[:4])
+        unsafe = all("podTemplate" in each.path for each in problems)
+        return seen.but(_denied("PodTemplateRefused" if unsafe else "NotSupported", words))
+    papers = await offers.read(context, seen.task, seen.document)
+    if isinstance(papers, Incomplete):
+        if papers.final:
+            return seen.but(_denied("OfferMismatch", papers.message))
+        return seen.but(Finding("Approved", False, "OfferIncomplete", papers.message), again=_SOON)
+    return _approve(context, seen.task, replace(seen, papers=papers))
+
+
+def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
+    found = context.store.get(Key(DATASET, seen.document["metadata"]["namespace"], task.spec.dataset))
+    if found is None:
+        message = f"There is no Dataset {task.spec.dataset} here. Apply one, or deny the offer."
+        return seen.but(Finding("Approved", False, "DatasetMissing", message))
+    ready = condition(found.get("status", {}).get("conditions", ()), "Ready")
+    if ready is None or ready["status"] != "True":
+        why = ready["message"] if ready else "It was not looked at yet."
+        message = f"Dataset {task.spec.dataset} is not ready. {why}"
+        return seen.but(Finding("Approved", False, "DatasetNotReady", message))
+    dataset = Dataset.model_validate({name: value for name, value in found.items() if name != "status"})
+    approval = judge(task, dataset)
+    if approval.verdict == "Denied":
+        return seen.but(_denied(approval.reason, approval.message))
+    approved = Finding("Approved", approval.verdict == "Approved", approval.reason, approval.message)
+    if approval.verdict != "Approved":
+        return seen.but(approved)
+    admitted = Finding("Admitted", True, "NoBudget", "The Dataset has no privacy budget: nothing had to be reserved.")
+    return replace(seen, dataset=dataset).but(approved, admitted)
+
+
+def _denied(reason: str, message: str) -> Finding:
+    return Finding("Denied", True, reason, message)
+
+
+async def train(context: Context, seen: Seen) -> Seen:
+    """Have the trainer run, or not while the offer is suspended; and say how it is."""
+    assert seen.task is not None and seen.papers is not None and seen.dataset is not None  # noqa: PT018
+    if ended := _ended(seen):
+        context.progress.follow(key_of(HOSPITAL_TASK, seen.document), None)
+        return seen.but(*ended)
+    if seen.task.spec.suspend:
+        await _let_go(context, seen)
+        return seen.but(Finding("Training", False, "Suspended", "The job takes no part of this hospital now."))
+    parts = trainer.TrainerParts(
+        task=seen.task,
+        document=seen.document,
+        dataset=seen.dataset,
+        log_address=network.address_of(seen.papers.log, context.settings.cluster_domain),
+        operator_namespace=context.namespace,
+        backoff_limit=_backoff_limit(seen.papers),
+    )
+    if not await _run(context, seen, parts):
+        return seen.but(Finding("Training", False, "TrainerStarting", "The trainer is replaced."), again=_SOON)
+    _listen(context, seen)
+    return seen.but(_training(seen))
+
+
+def _backoff_limit(papers: Papers) -> int:
+    asked = papers.job.spec.run_policy.backoff_limit
+    return BACKOFF if asked is None else asked
+
+
+async def _run(context: Context, seen: Seen, parts: trainer.TrainerParts) -> bool:
+    """Apply all of it; False if an older Job, which cannot be changed, had to be deleted first."""
+    made = (seen.document["metadata"]["uid"], "claim")
+    if made not in context.remembered:
+        await context.api.create_once(trainer.state_claim(parts, context.settings))
+        context.remembered[made] = True
+    *others, job = trainer.documents(parts, context.settings)
+    if seen.job and seen.job["metadata"].get("annotations", {}).get(APPLIED) != digest_of(job):
+        await _let_go(context, seen)
+        return False
+    for document in [*others, job]:
+        await context.applying.apply(document)
+    return True
+
+
+async def _let_go(context: Context, seen: Seen) -> None:
+    context.progress.follow(key_of(HOSPITAL_TASK, seen.document), None)
+    if seen.job:
+        metadata = seen.job["metadata"]
+        await context.applying.delete(JOB, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+
+
+def _ended(seen: Seen) -> tuple[Finding, ...]:
+    """How the trainer ended, if it did."""
+    conditions = seen.job.get("status", {}).get("conditions", ()) if seen.job else ()
+    if holds(conditions, "Complete"):
+        message = "The job is over, and this hospital's part in it."
+        return Finding("Training", False, "Finished", message), Finding("Done", True, "Finished", message)
+    if failed := holds(conditions, "Failed") and condition(conditions, "Failed"):
+        containers = seen.pod.get("status", {}).get("containerStatuses", ()) if seen.pod else ()
+        last = " ".join(pods.last_words(each) for each in containers)
+        again = f"kubectl -n {seen.document['metadata']['namespace']} delete job {seen.job['metadata']['name']}"  # type: ignore[index]
+        message = f"{failed.get('message', 'It failed.')} {last} To start it again: {again}"
+        return (Finding("Training", False, "TrainerFailed", message),)
+    return ()
+
+
+def _listen(context: Context, seen: Seen) -> None:
+    assert seen.task is not None and seen.papers is not None  # noqa: PT018
+    status = seen.pod.get("status", {}) if seen.pod else {}
+    source = None
+    if status.get("phase") == "Running" and status.get("podIP"):
+        key = seen.papers.roster.hospitals[seen.task.spec.hospital]
+        source = Source(status["podIP"], key, TrainerProgress, seen.papers.job.log_name)
+    context.progress.follow(key_of(HOSPITAL_TASK, seen.document), source)
+
+
+def _training(seen: Seen) -> Finding:
+    if seen.pod and (trouble := pods.trouble(seen.pod)):
+        return Finding("Training", False, trouble.reason, trouble.message)
+    phase = seen.pod.get("status", {}).get("phase") if seen.pod else None
+    before = condition(seen.document.get("status", {}).get("conditions", ()), "Training")
+    if phase == "Running" and (seen.progress or (before and before["status"] == "True")):
+        return Finding("Training", True, "TrainerRunning", "The trainer runs.")
+    return Finding("Training", False, "TrainerStarting", "The trainer is starting.")
+
+
+def report(seen: Seen) -> dict[str, Any]:
+    """The whole status; what is not known now stays as it was."""
+    before, generation = seen.document.get("status", {}), seen.document["metadata"]["generation"]
+    conditions = settle(before.get("conditions", ()), seen.findings, generation, seen.now)
+    status: dict[str, Any] = before | {"observedGeneration": generation, "conditions": conditions}
+    if seen.progress:
+        status |= {"round": seen.progress.round, "attempts": seen.progress.attempts, "epsilonSpent": "0"}
+    state, message = _state(conditions, seen.progress)
+    status |= {"state": state, "message": message}
+    return status
+
+
+def _state(conditions: list[dict[str, Any]], progress: TrainerProgress | None) -> tuple[str, str]:
+    for kind in ("Denied", "Done"):
+        if holds(conditions, kind):
+            found = condition(conditions, kind)
+            return kind, str(found["message"]) if found else ""
+    if not holds(conditions, "Approved"):
+        found = condition(conditions, "Approved")
+        return (str(found["reason"]), str(found["message"])) if found else ("Offered", "")
+    training = condition(conditions, "Training")
+    if training is None:
+        return "Approved", ""
+    if training["status"] == "True" and progress:
+        return progress.state, progress.message
+    return str(training["reason"]), str(training["message"])

@@ -1,0 +1,86 @@
+"""A Hospital in the hub's own cluster: its namespace, whether it consents, and the key that it shows."""
+
+import base64
+from typing import Any
+
+from consilia.wire.identity import Identity
+from consilia_operator.conditions import Finding, settle, timestamp
+from consilia_operator.context import Context, now, write_status
+from consilia_operator.kinds import DATASET, NAMESPACE, SECRET
+from consilia_operator.manifests.aggregator import PUBLIC_FILE, encoded, identity_files
+from consilia_operator.names import HOSPITAL, HUB, IDENTITY, labels
+from consilia_operator.store import Document, Key
+
+_LOOK_AGAIN = 30.0
+
+
+async def reconcile(context: Context, key: Key) -> float | None:
+    """One look at one Hospital."""
+    document = context.store.get(key)
+    if document is None or document["metadata"].get("deletionTimestamp"):
+        return None
+    before, generation = document.get("status", {}), document["metadata"]["generation"]
+    status: dict[str, Any] = before | {"observedGeneration": generation}
+    joined = consent(context, document)
+    if joined.holds:
+        shown = await show_key(context, key.name)
+        joined = compare(document, shown)
+        status |= {"publicKey": shown, "datasets": _datasets(context, key.name)}
+        status.setdefault("lastHeartbeat", timestamp(now()))
+    available = Finding("Available", joined.holds, joined.reason, "It is a namespace of this cluster.")
+    status["conditions"] = settle(before.get("conditions", ()), [joined, available], generation, now())
+    await write_status(context, document, status)
+    return None if joined.holds else _LOOK_AGAIN
+
+
+def consent(context: Context, hospital: Document) -> Finding:
+    """Whether the namespace of the hospital's name agrees to be asked by this hub.
+
+    In an installation for some namespaces, being on its list is the consent: only their owner can have put it there.
+    """
+    name, hub = hospital["metadata"]["name"], hospital["metadata"]["namespace"]
+    if name in context.settings.namespaces:
+        return Finding("Joined", True, "NamespaceListed", f"Namespace {name} is on the operator's list.")
+    if context.settings.namespaces:
+        message = f"Namespace {name} is not on the operator's list. Add it to the chart's watchNamespaces."
+        return Finding("Joined", False, "NamespaceNotListed", message)
+    namespace = context.store.get(Key(NAMESPACE, "", name))
+    agreed = namespace["metadata"].get("labels", {}).get(HUB) if namespace else None
+    if agreed == hub:
+        return Finding("Joined", True, "NamespaceConsents", f"Namespace {name} consents to jobs of {hub}.")
+    told = f"Namespace {name} consents to {agreed}, not to {hub}" if agreed else f"Namespace {name} does not consent"
+    message = f"{told}, or does not exist. Whoever owns it says: kubectl label namespace {name} {HUB}={hub} --overwrite"
+    return Finding("Joined", False, "NamespaceDoesNotConsent", message)
+
+
+async def show_key(context: Context, namespace: str) -> str:
+    """The hospital's public key; its key pair is made the first time, and never again."""
+    if (known := context.remembered.get((namespace, IDENTITY))) is not None:
+        return str(known)
+    secret = await context.api.get(SECRET, namespace, IDENTITY)
+    if secret is None:
+        secret = await context.api.create_once(_identity(namespace))
+    shown = base64.b64decode(secret["data"][PUBLIC_FILE]).decode()
+    context.remembered[namespace, IDENTITY] = shown
+    return shown
+
+
+def _identity(namespace: str) -> Document:
+    metadata = {"name": IDENTITY, "namespace": namespace, "labels": labels("identity") | {HOSPITAL: namespace}}
+    files = identity_files(Identity.generate(namespace))
+    return {"apiVersion": SECRET.api_version, "kind": SECRET.kind, "metadata": metadata, "type": "Opaque",
+            "immutable": True, "data": encoded(files)}  # fmt: skip
+
+
+def compare(hospital: Document, shown: str) -> Finding:
+    """Whether the key is the one that the hub's owner pinned, if one is pinned."""
+    pinned = hospital.get("spec", {}).get("publicKey")
+    if pinned and pinned.strip() != shown.strip():
+        message = f"Namespace {hospital['metadata']['name']} shows another key than spec.publicKey. Ask the hospital."
+        return Finding("Joined", False, "KeyMismatch", message)
+    return Finding("Joined", True, "KeyShown", "It showed its key.")
+
+
+def _datasets(context: Context, namespace: str) -> list[dict[str, Any]]:
+    found = sorted(context.store.all(DATASET, namespace), key=lambda each: str(each["metadata"]["name"]))
+    return [{"name": each["metadata"]["name"], "unit": each["spec"].get("unit", "Record")} for each in found][:256]

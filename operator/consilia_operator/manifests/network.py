@@ -1,0 +1,92 @@
+"""Who may talk to our pods, and to whom they may talk: the log, names, and nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consilia.progress import STATUS_PORT
+from consilia_operator.kinds import NETWORK_POLICY
+from consilia_operator.names import COMPONENT, FIELD_MANAGER, KAFKA, MANAGED_BY
+from consilia_operator.transport.interface import KAFKA_JSON
+
+Document = dict[str, Any]
+
+CLIENTS_PORT = 9093
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True)
+class LogAddress:
+    """Where the log is, as a NetworkPolicy can say it."""
+
+    namespace: str
+    """Of managed Kafka; empty if it is elsewhere."""
+    ports: tuple[int, ...] = (CLIENTS_PORT,)
+
+    def egress(self) -> Document:
+        """The rule that lets through to it. Elsewhere is anywhere: a NetworkPolicy knows no host names."""
+        rule: Document = {"ports": [{"protocol": "TCP", "port": port} for port in self.ports]}
+        if self.namespace:
+            brokers = {"matchLabels": {MANAGED_BY: FIELD_MANAGER, COMPONENT: "kafka"}}
+            rule["to"] = [{"namespaceSelector": in_namespace(self.namespace), "podSelector": brokers}]
+        return rule
+
+
+def address_of(credentials: Mapping[str, bytes], cluster_domain: str) -> LogAddress:
+    """Where a party's credentials lead: to a Service of this cluster, or elsewhere."""
+    addresses = json.loads(credentials[KAFKA_JSON])["bootstrapServers"]
+    parts = [address.rpartition(":") for address in addresses]
+    ports = tuple(sorted({int(port) for _, _, port in parts}))
+    spaces = {host.removesuffix(f".{cluster_domain}").removesuffix(".svc").rpartition(".")[2]
+              for host, _, _ in parts if f"{KAFKA}." in host or host.startswith(KAFKA)}  # fmt: skip
+    return LogAddress(spaces.pop() if len(spaces) == 1 else "", ports)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Who may ask our programs where they stand."""
+
+    operator_namespace: str
+    monitoring: Mapping[str, str]
+    """Labels of the namespaces that Prometheus may be in; empty is all."""
+
+    def ingress(self) -> Document:
+        """The rule that lets them in."""
+        monitoring = {"matchLabels": dict(self.monitoring)} if self.monitoring else {}
+        return {
+            "from": [
+                {"namespaceSelector": in_namespace(self.operator_namespace)},
+                {"namespaceSelector": monitoring},
+            ],
+            "ports": [{"protocol": "TCP", "port": STATUS_PORT}],
+        }
+
+
+def in_namespace(name: str) -> Document:
+    """Selects one namespace by its name."""
+    return {"matchLabels": {NAMESPACE_NAME: name}}
+
+
+NAMES: Document = {
+    "to": [{"namespaceSelector": {}}],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+}
+"""DNS, wherever the cluster has it."""
+
+
+def policy(
+    metadata: Document, pods: Mapping[str, str], *, ingress: Sequence[Document], egress: Sequence[Document]
+) -> Document:
+    """Only this, in both directions, for the pods with these labels."""
+    return {
+        "apiVersion": NETWORK_POLICY.api_version,
+        "kind": NETWORK_POLICY.kind,
+        "metadata": metadata,
+        "spec": {
+            "podSelector": {"matchLabels": dict(pods)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": list(ingress),
+            "egress": list(egress),
+        },
+    }

@@ -1,0 +1,123 @@
+"""What all pods that run our programs have in common: no rights, no token, a root that cannot be written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consilia.progress import STATUS_PORT
+from consilia_operator.settings import OperatorSettings, Resources
+
+Document = dict[str, Any]
+
+USER = 10001
+"""Whom our images run as."""
+CONFIG, IDENTITY_FOLDER, LOG_FOLDER, WORK, STATE, DATA = (
+    "/etc/consilia", "/run/consilia/identity", "/run/consilia/log", "/work", "/state", "/data",
+)  # fmt: skip
+SETTINGS_FILE = f"{CONFIG}/settings.json"
+STATUS = "status"
+"""The name of the port."""
+_GROUP_MAY_READ = 0o440
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A volume and where it is seen."""
+
+    name: str
+    path: str
+    source: Mapping[str, Any]
+    read_only: bool = True
+    sub_path: str = ""
+
+    def volume(self) -> Document:
+        """For spec.volumes."""
+        return {"name": self.name, **self.source}
+
+    def mount(self) -> Document:
+        """For volumeMounts."""
+        found: Document = {"name": self.name, "mountPath": self.path}
+        return (
+            found
+            | ({"readOnly": True} if self.read_only else {})
+            | ({"subPath": self.sub_path} if self.sub_path else {})
+        )
+
+
+def config(name: str, path: str, *config_maps: str) -> Mount:
+    """The files of some ConfigMaps in one folder."""
+    sources = [{"configMap": {"name": each}} for each in config_maps]
+    return Mount(name=name, path=path, source={"projected": {"sources": sources}})
+
+
+def secret(name: str, path: str, secret_name: str) -> Mount:
+    """A Secret's files; the program may read them, nobody else in the container."""
+    return Mount(name=name, path=path, source={"secret": {"secretName": secret_name, "defaultMode": _GROUP_MAY_READ}})
+
+
+def scratch(name: str, path: str) -> Mount:
+    """A folder that goes with the pod."""
+    return Mount(name=name, path=path, source={"emptyDir": {}}, read_only=False)
+
+
+def claim(name: str, path: str, claim_name: str, *, read_only: bool = False, sub_path: str = "") -> Mount:
+    """What lies on a PersistentVolumeClaim."""
+    source = {"persistentVolumeClaim": {"claimName": claim_name} | ({"readOnly": True} if read_only else {})}
+    return Mount(name=name, path=path, source=source, read_only=read_only, sub_path=sub_path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One of our programs in a container."""
+
+    name: str
+    image: str
+    arguments: tuple[str, ...]
+    resources: Resources
+    mounts: tuple[Mount, ...]
+
+
+def spec(program: Program, settings: OperatorSettings, *, restart: str) -> Document:
+    """The pod's spec, within Kubernetes' restricted Pod Security Standard."""
+    images = settings.images
+    found: Document = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": restart,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(program, images.pull_policy)],
+        "volumes": [mount.volume() for mount in program.mounts],
+    }
+    if images.pull_secrets:
+        found["imagePullSecrets"] = [{"name": name} for name in images.pull_secrets]
+    return found
+
+
+def _container(program: Program, pull_policy: str) -> Document:
+    alive = {"httpGet": {"path": "/healthz", "port": STATUS}}
+    return {
+        "name": program.name,
+        "image": program.image,
+        "imagePullPolicy": pull_policy,
+        "args": list(program.arguments),
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 (an emptyDir of this pod's own)
+        "ports": [{"name": STATUS, "containerPort": STATUS_PORT, "protocol": "TCP"}],
+        "resources": dict(program.resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # Its last words stand in the pod's status, for whoever may not read logs.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "startupProbe": alive | {"periodSeconds": 2, "failureThreshold": 150},
+        "livenessProbe": alive | {"periodSeconds": 20, "timeoutSeconds": 5, "failureThreshold": 6},
+        "volumeMounts": [mount.mount() for mount in program.mounts],
+    }

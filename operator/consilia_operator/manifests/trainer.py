@@ -1,0 +1,200 @@
+"""A hospital's trainer: a batch/v1 Job with its settings, its claim and its NetworkPolicy."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from consilia.api import Dataset, HospitalTask
+from consilia.api.pod_template import merge
+from consilia.progress import STATUS_PORT
+from consilia_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, PVC, Kind
+from consilia_operator.manifests import network, pod
+from consilia_operator.manifests.aggregator import IDENTITY_FILE, JOB_FILE, ROSTER_FILE, digest_of
+from consilia_operator.manifests.offer import log_secret
+from consilia_operator.names import (
+    COMPONENT,
+    HOSPITAL,
+    IDENTITY,
+    QUEUE,
+    SETTINGS,
+    TASK,
+    child,
+    labels,
+    owner_reference,
+)
+from consilia_operator.settings import OperatorSettings, Resources
+
+Document = dict[str, Any]
+
+TRAINER = "trainer"
+GPU = "nvidia.com/gpu"
+EXIT_FAILED = 1
+"""How a trainer ends that must not be started again; see consilia_workers.programs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerParts:
+    """What a trainer is made from."""
+
+    task: HospitalTask
+    document: Document
+    """The HospitalTask as the API server has it."""
+    dataset: Dataset
+    log_address: network.LogAddress
+    operator_namespace: str
+    backoff_limit: int
+
+
+def name_of(task: str) -> str:
+    """What a HospitalTask's trainer is called."""
+    return child(task, TRAINER)
+
+
+def state_claim(parts: TrainerParts, settings: OperatorSettings) -> Document:
+    """The claim that keeps what must survive the pod; its size cannot be changed later."""
+    spec: Document = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": settings.storage.trainer}},
+    }
+    if settings.storage.storage_class is not None:
+        spec["storageClassName"] = settings.storage.storage_class
+    document = _named(PVC, parts)
+    document["metadata"]["name"] = claim_name(parts)
+    return document | {"spec": spec}
+
+
+def claim_name(parts: TrainerParts) -> str:
+    """The claim's name."""
+    return child(parts.task.metadata.name, "state")
+
+
+def documents(parts: TrainerParts, settings: OperatorSettings) -> list[Document]:
+    """All that runs a trainer, but its claim; the Job is the last."""
+    template = _template(parts, settings)
+    configuration = _configuration(parts, _threads(template))
+    template["metadata"].setdefault("annotations", {})[SETTINGS] = digest_of(configuration["data"])
+    return [
+        configuration,
+        *([_policy(parts, settings)] if settings.network_policies else []),
+        _job(parts, template),
+    ]
+
+
+def _configuration(parts: TrainerParts, threads: int) -> Document:
+    settings: Document = {
+        "job": f"{pod.CONFIG}/{JOB_FILE}",
+        "log": f"kafka://{pod.LOG_FOLDER}/kafka.json",
+        "roster": f"{pod.CONFIG}/{ROSTER_FILE}",
+        "key": f"{pod.IDENTITY_FOLDER}/{IDENTITY_FILE}",
+        "hospital": parts.task.spec.hospital,
+        "state": pod.STATE,
+        "data_parameters": parts.dataset.spec.parameters,
+        "threads": threads,
+        "status_port": STATUS_PORT,
+    }
+    if mounted := _data(parts.dataset):
+        settings["data"] = mounted.path
+    return _named(CONFIG_MAP, parts) | {"data": {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}}
+
+
+def _data(dataset: Dataset) -> pod.Mount | None:
+    """The data, read-only; a file keeps its name, which tasks may go by."""
+    source = dataset.spec.source
+    if claim := source.persistent_volume_claim:
+        path = f"{pod.DATA}/{PurePosixPath(claim.sub_path).name}" if claim.sub_path else pod.DATA
+        return pod.claim("data", path, claim.claim_name, read_only=True, sub_path=claim.sub_path or "")
+    if host := source.host_path:
+        path = f"{pod.DATA}/{PurePosixPath(host.path).name}".rstrip("/")
+        return pod.Mount(name="data", path=path, source={"hostPath": {"path": host.path}})
+    return None
+
+
+def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
+    """The pod, with what the job's author asked for merged in, as far as the hospital's safety allows."""
+    task = parts.task.spec
+    name = parts.task.metadata.name
+    program = pod.Program(
+        name=TRAINER,
+        image=task.task.image or settings.images.worker,
+        arguments=(TRAINER, pod.SETTINGS_FILE),
+        resources=_with_gpus(settings.sizes.trainer, task.gpu),
+        mounts=(
+            pod.config("config", pod.CONFIG, name, name_of(name)),
+            pod.secret("identity", pod.IDENTITY_FOLDER, IDENTITY),
+            pod.secret("log", pod.LOG_FOLDER, log_secret(name)),
+            pod.claim("state", pod.STATE, claim_name(parts)),
+            pod.scratch("tmp", "/tmp"),  # noqa: S108 (an emptyDir of this pod's own)
+            *([mounted] if (mounted := _data(parts.dataset)) else []),
+        ),
+    )
+    own = {"metadata": {"labels": _labels(parts)}, "spec": pod.spec(program, settings, restart="Never")}
+    return merge(task.pod_template, own) if task.pod_template else own
+
+
+def _with_gpus(sizes: Resources, gpus: int) -> Resources:
+    """Extended resources are asked for by their limit alone; Kubernetes makes it the request."""
+    if not gpus:
+        return sizes
+    return {**sizes, "limits": {**sizes.get("limits", {}), GPU: str(gpus)}}
+
+
+def _threads(template: Document) -> int:
+    """As many threads as whole cores are asked for; more would take turns."""
+    resources = template["spec"]["containers"][0].get("resources", {})
+    asked = resources.get("limits", {}).get("cpu") or resources.get("requests", {}).get("cpu") or "1"
+    text = str(asked)
+    cores = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    return max(1, math.ceil(cores))
+
+
+def _job(parts: TrainerParts, template: Document) -> Document:
+    """Deterministic failures end it at once, evictions are free, everything else is tried again (KEP-3329)."""
+    document = _named(JOB, parts)
+    if queue := parts.document["metadata"].get("labels", {}).get(QUEUE):
+        document["metadata"]["labels"][QUEUE] = queue
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": [EXIT_FAILED]},
+        },
+    ]
+    return document | {
+        "spec": {
+            "backoffLimit": parts.backoff_limit,
+            "completions": 1,
+            "parallelism": 1,
+            "podFailurePolicy": {"rules": rules},
+            # Another pod only when the first is truly gone: two trainers would fence each other off the log.
+            "podReplacementPolicy": "Failed",
+            "template": template,
+        }
+    }
+
+
+def _policy(parts: TrainerParts, settings: OperatorSettings) -> Document:
+    listeners = network.Listeners(
+        operator_namespace=parts.operator_namespace, monitoring=settings.monitoring.namespace_labels
+    )
+    return network.policy(
+        _named(NETWORK_POLICY, parts)["metadata"],
+        {TASK: parts.task.metadata.name, COMPONENT: TRAINER},
+        ingress=[listeners.ingress()],
+        egress=[network.NAMES, parts.log_address.egress()],
+    )
+
+
+def _labels(parts: TrainerParts) -> dict[str, str]:
+    return labels(TRAINER) | {TASK: parts.task.metadata.name, HOSPITAL: parts.task.spec.hospital}
+
+
+def _named(kind: Kind, parts: TrainerParts) -> Document:
+    metadata = {
+        "name": name_of(parts.task.metadata.name),
+        "namespace": parts.document["metadata"]["namespace"],
+        "labels": _labels(parts),
+        "ownerReferences": [owner_reference(parts.document)],
+    }
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}

@@ -1,0 +1,61 @@
+"""What the operator tells Prometheus. Each metric is exported by this process alone; no label grows with rounds."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from consilia import __version__
+
+JOB_STATES = ("Pending", "Running", "Suspended", "Succeeded", "Failed")
+_RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DENIALS = ("DeniedByHospital", "OfferMismatch", "PodTemplateRefused", "NotSupported")
+
+
+class Metrics:
+    """The operator's metrics, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reconcile_seconds = Histogram(
+            "consilia_reconcile_duration_seconds",
+            "How long one look at an object took.",
+            ["kind"],
+            buckets=_RECONCILE_BUCKETS,
+            registry=registry,
+        )
+        self.reconcile_errors = Counter(
+            "consilia_reconcile_errors", "Looks at an object that failed and are repeated.", ["kind", "reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.watch_last_event = Gauge(
+            "consilia_watch_last_event_timestamp_seconds",
+            "When the watch of a kind last said something, in seconds since 1970.",
+            ["kind"],
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "consilia_queue_depth", "Objects that are waiting to be looked at, or are being.", registry=registry
+        )
+        self.jobs = Gauge("consilia_jobs", "FederatedJobs by state.", ["state"], registry=registry)
+        self.denials = Counter(
+            "consilia_privacy_denials", "Offers that a hospital denied.", ["reason"], registry=registry
+        )
+        self.epsilon_budget = Gauge(
+            "consilia_privacy_epsilon_budget",
+            "The ε that all jobs together may ever spend on a hospital's dataset; +Inf where it sets no limit.",
+            ["hospital", "dataset"],
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "consilia_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a managed Kafka ends, in seconds since 1970.",
+            ["namespace"],
+            registry=registry,
+        )
+        build = Gauge("consilia_build_info", "The version that runs.", ["version", "program"], registry=registry)
+        build.labels(__version__, "operator").set(1)
+        for state in JOB_STATES:
+            self.jobs.labels(state).set(0)
+        for reason in DENIALS:
+            self.denials.labels(reason)
+        for kind in ("FederatedJob", "Hospital", "Dataset", "HospitalTask"):
+            self.reconcile_seconds.labels(kind)
+            for reason in ("Unavailable", "Refused", "Bug"):
+                self.reconcile_errors.labels(kind, reason)

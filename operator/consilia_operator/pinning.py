@@ -1,0 +1,70 @@
+"""What is decided once in a job's life: the aggregator's key, and who is on the roster with which key."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from consilia.wire.identity import PublicKey, Roster
+from consilia_operator.context import Context
+from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
+from consilia_operator.manifests import aggregator
+from consilia_operator.store import Document, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A job's parties."""
+
+    roster: Roster
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Their names, in order."""
+        return tuple(sorted(self.roster.hospitals))
+
+
+def recall(context: Context, job: Document) -> Pinned | None:
+    """What this process knows to be pinned."""
+    found: Pinned | None = context.remembered.get((job["metadata"]["uid"], "roster"))
+    return found
+
+
+async def recover(context: Context, job: Document) -> Pinned | None:
+    """What is pinned, if anything is: an earlier process may have done so."""
+    if known := recall(context, job):
+        return known
+    namespace, name = job["metadata"]["namespace"], aggregator.roster_name(job)
+    found = await context.api.get(CONFIG_MAP, namespace, name)
+    if found is None or not _owned(found, job):
+        return None
+    return _remember(context, job, found)
+
+
+async def pin(context: Context, job: Document, hospitals: Sequence[str]) -> Pinned:
+    """Pin the roster, with these hospitals unless it is pinned already."""
+    if known := await recover(context, job):
+        return known
+    secret = await context.api.create_once(aggregator.identity(job))
+    key = PublicKey.from_text(base64.b64decode(secret["data"][aggregator.PUBLIC_FILE]).decode())
+    keys = {name: PublicKey.from_text(_key_of(context, job, name)) for name in sorted(hospitals)}
+    roster = Roster(aggregator=key, hospitals=keys)
+    return _remember(context, job, await context.api.create_once(aggregator.pinned_roster(job, roster.as_json())))
+
+
+def _remember(context: Context, job: Document, config_map: Mapping[str, Mapping[str, str]]) -> Pinned:
+    found = Pinned(Roster.parse(json.loads(config_map["data"][aggregator.ROSTER_FILE])))
+    context.remembered[job["metadata"]["uid"], "roster"] = found
+    return found
+
+
+def _key_of(context: Context, job: Document, name: str) -> str:
+    hospital = context.store.get(Key(HOSPITAL, job["metadata"]["namespace"], name))
+    assert hospital is not None, "admitted hospitals are in the store"
+    return str(hospital["spec"].get("publicKey") or hospital["status"]["publicKey"])
+
+
+def _owned(found: Document, job: Document) -> bool:
+    """Whether it is this job's: an older one's of the same name may not be gone yet."""
+    owners = found["metadata"].get("ownerReferences", ())
+    return any(each["uid"] == job["metadata"]["uid"] for each in owners)

@@ -1,0 +1,189 @@
+"""A FederatedJob, from what is there to what is asked for. `reconcile` is the whole story.
+
+Level-based: it decides from what it sees now, never from what changed. Any number of calls, in any order, after any
+crash, lead to the same place.
+"""
+
+from dataclasses import replace
+
+from consilia.api import FederatedJob
+from consilia.progress import JobProgress
+from consilia_operator import admission, overtime, pinning, pods, sweeping
+from consilia_operator.admission import Admission
+from consilia_operator.conditions import Finding, holds
+from consilia_operator.context import Context, now, write_status
+from consilia_operator.kinds import DEPLOYMENT, FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, POD
+from consilia_operator.manifests import aggregator, network
+from consilia_operator.manifests.offer import Offer, hospital_task, papers
+from consilia_operator.names import COMPONENT, JOB_UID
+from consilia_operator.pinning import Pinned
+from consilia_operator.progress_watch import Source
+from consilia_operator.reporting import Seen, report
+from consilia_operator.store import Document, Key, key_of
+from consilia_operator.transport.interface import NotReady, Ready
+
+_ENDED_BY_US = frozenset({"DeadlineExceeded", "SchedulingTimeout", "BackoffLimitExceeded"})
+_LEAVE_IN_PEACE = 60.0
+"""How long trainers have to hear that the job is over before their pods are taken away, in seconds."""
+
+
+async def reconcile(context: Context, key: Key) -> float | None:
+    """One look at one job; in how many seconds to look again, if nothing changes before.
+
+    Raises:
+        ApiUnavailable, Conflict: look again soon.
+    """
+    document = context.store.get(key)
+    if document is None or document["metadata"].get("deletionTimestamp"):
+        await sweeping.clear_away(context, key)
+        return None
+    seen = await observe(context, document)
+    if seen.over:
+        return await wind_up(context, seen)
+    if seen.suspended or seen.overtime:
+        await stand_down(context, seen)
+    elif seen.admission.yes:
+        seen = await provide(context, seen)
+    await write_status(context, document, report(seen))
+    return _again(seen)
+
+
+async def observe(context: Context, document: Document) -> Seen:
+    """All that is known of the job."""
+    key, uid = key_of(FEDERATED_JOB, document), document["metadata"]["uid"]
+    own = {JOB_UID: uid, COMPONENT: aggregator.AGGREGATOR}
+    own_pods = list(context.store.matching(POD, key.namespace, own))
+    tasks = context.store.matching(HOSPITAL_TASK, None, {JOB_UID: uid})
+    parsed = admission.parse(document)
+    job = parsed if isinstance(parsed, FederatedJob) else None
+    progress = context.progress.heard(key)
+    return Seen(
+        document=document,
+        job=job,
+        admission=parsed if isinstance(parsed, Admission) else await _admit(context, document, parsed),
+        tasks={each["metadata"]["namespace"]: each for each in tasks},
+        pods=own_pods,
+        progress=progress if isinstance(progress, JobProgress) else None,
+        overtime=overtime.exceeded(document, own_pods, now()),
+        now=now(),
+    )
+
+
+async def _admit(context: Context, document: Document, job: FederatedJob) -> Admission:
+    """Once the roster is pinned, the job is accepted for good."""
+    if pinned := pinning.recall(context, document):
+        return _accepted(pinned)
+    # A job that was accepted has its roster in a ConfigMap, which an earlier process may have made.
+    accepted = holds(document.get("status", {}).get("conditions", ()), "Accepted")
+    if accepted and (pinned := await pinning.recover(context, document)):
+        return _accepted(pinned)
+    return admission.admit(job, context.store.all(HOSPITAL, document["metadata"]["namespace"]), now())
+
+
+def _accepted(pinned: Pinned) -> Admission:
+    names = pinned.hospitals
+    message = f"{len(names)} hospitals are on the roster: {', '.join(names)}."
+    return Admission(accepted=Finding("Accepted", True, "Valid", message), hospitals=names)
+
+
+async def provide(context: Context, seen: Seen) -> Seen:
+    """Make what the job needs, in this order: keys, the log, offers, the aggregator. What was learnt comes back."""
+    assert seen.job is not None
+    pinned = await pinning.pin(context, seen.document, seen.admission.hospitals)
+    seen = replace(seen, admission=_accepted(pinned))
+    ready = await context.transport.prepare(seen.document, pinned.hospitals)
+    if isinstance(ready, NotReady):
+        return replace(seen, transport=Finding("TransportReady", False, ready.reason, ready.message))
+    await _offer(context, seen.document, pinned, ready)
+    await _aggregate(context, seen.document, pinned, ready)
+    _listen(context, seen, pinned)
+    return replace(seen, transport=Finding("TransportReady", True, "KafkaReady", "The log is ready."))
+
+
+async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) -> None:
+    for name in pinned.hospitals:
+        offer = Offer(
+            job=job,
+            hospital=name,
+            roster=pinned.roster.as_json(),
+            roster_digest=pinned.roster.digest(),
+            withdrawn=False,
+        )
+        task = hospital_task(offer)
+        await context.applying.apply(task)
+        made = context.store.get(key_of(HOSPITAL_TASK, task))
+        if made is not None:
+            for paper in papers(offer, made, ready.parties[name].files):
+                await context.applying.apply(paper)
+
+
+async def _aggregate(context: Context, job: Document, pinned: Pinned, ready: Ready) -> None:
+    files = ready.parties[aggregator.AGGREGATOR].files
+    parts = aggregator.AggregatorParts(
+        job=job,
+        roster=pinned.roster.as_json(),
+        log=files,
+        log_address=network.address_of(files, context.settings.cluster_domain),
+        running=True,
+        operator_namespace=context.namespace,
+    )
+    for document in aggregator.documents(parts, context.settings):
+        await context.applying.apply(document)
+
+
+def _listen(context: Context, seen: Seen, pinned: Pinned) -> None:
+    """Hear the aggregator's pod on where the job stands."""
+    assert seen.job is not None
+    newest = pods.newest(seen.pods)
+    address = newest.get("status", {}).get("podIP") if newest else None
+    running = newest is not None and newest.get("status", {}).get("phase") == "Running"
+    source = Source(address, pinned.roster.aggregator, JobProgress, seen.job.log_name) if address and running else None
+    context.progress.follow(key_of(FEDERATED_JOB, seen.document), source)
+
+
+async def stand_down(context: Context, seen: Seen) -> None:
+    """Give back all pods. What is on the log stays, and so does all that is needed to go on."""
+    context.progress.follow(key_of(FEDERATED_JOB, seen.document), None)
+    key = Key(DEPLOYMENT, seen.document["metadata"]["namespace"], aggregator.name_of(seen.document))
+    deployment = context.store.get(key)
+    if deployment and deployment["spec"].get("replicas") != 0:
+        await context.api.merge(DEPLOYMENT, key.namespace, key.name, {"spec": {"replicas": 0}})
+    await withdraw(context, seen)
+
+
+async def withdraw(context: Context, seen: Seen) -> None:
+    """Ask the hospitals to let go of their trainers."""
+    for task in seen.tasks.values():
+        if not task["spec"].get("suspend"):
+            metadata = task["metadata"]
+            await context.api.merge(HOSPITAL_TASK, metadata["namespace"], metadata["name"], {"spec": {"suspend": True}})
+
+
+async def wind_up(context: Context, seen: Seen) -> float | None:
+    """After the end: trainers go, the aggregator stays to hand out the model, and all goes when its time is over."""
+    job = seen.document
+    if (left := overtime.expires(job, seen.now)) is not None and left <= 0:
+        metadata = job["metadata"]
+        await context.api.delete(FEDERATED_JOB, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+        return None
+    context.progress.follow(key_of(FEDERATED_JOB, job), None)
+    conditions = job["status"]["conditions"]
+    if any(each["type"] == "Failed" and each["reason"] in _ENDED_BY_US for each in conditions):
+        await stand_down(context, seen)
+    elif (peace := overtime.since_end(job, seen.now)) >= _LEAVE_IN_PEACE or _all_done(seen):
+        await withdraw(context, seen)
+    else:
+        left = min(left or _LEAVE_IN_PEACE, _LEAVE_IN_PEACE - peace)
+    await write_status(context, job, report(seen))
+    return left
+
+
+def _all_done(seen: Seen) -> bool:
+    return all(holds(each.get("status", {}).get("conditions", ()), "Done") for each in seen.tasks.values())
+
+
+def _again(seen: Seen) -> float | None:
+    waits = [seen.admission.again, overtime.next_deadline(seen.document, seen.now)]
+    if seen.transport and seen.transport.holds is False:
+        waits.append(5.0)
+    return min((wait for wait in waits if wait is not None), default=None)

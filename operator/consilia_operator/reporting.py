@@ -1,0 +1,195 @@
+"""A FederatedJob's status from what was seen: conditions, rounds, hospitals, and the line of `kubectl get`. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from consilia.api import FederatedJob
+from consilia.log import topics
+from consilia.progress import JobProgress
+from consilia_operator import hospital_rows, pods
+from consilia_operator.admission import Admission
+from consilia_operator.conditions import Finding, condition, finished, holds, settle, timestamp
+from consilia_operator.overtime import Overtime
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One job, and all that is known of it."""
+
+    document: dict[str, Any]
+    job: FederatedJob | None
+    """None: it is not valid."""
+    admission: Admission
+    transport: Finding | None = None
+    """None: nothing new is known."""
+    tasks: Mapping[str, Document]
+    """HospitalTasks by hospital."""
+    pods: Sequence[Document] = ()
+    """The aggregator's."""
+    progress: JobProgress | None = None
+    overtime: Overtime | None = None
+    now: datetime
+
+    @property
+    def before(self) -> Document:
+        """The status that it has."""
+        found: Document = self.document.get("status", {})
+        return found
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it shall have no pods."""
+        return bool(self.document["spec"].get("runPolicy", {}).get("suspend", False))
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended before."""
+        return finished(self.before.get("conditions", ()))
+
+
+def report(seen: Seen) -> dict[str, Any]:
+    """The whole status. What is not known now stays as it was; what is final stays for ever."""
+    before = dict(seen.before)
+    if seen.over:
+        return before | {"observedGeneration": seen.document["metadata"]["generation"]}
+    generation = seen.document["metadata"]["generation"]
+    conditions = settle(before.get("conditions", ()), _findings(seen), generation, seen.now)
+    status = before | {"observedGeneration": generation, "conditions": conditions}
+    if seen.progress and seen.job:
+        status |= _progress(seen.job, seen.progress)
+    if seen.job and seen.admission.yes and (seen.progress or "startTime" not in before):
+        status["hospitals"] = hospital_rows.rows(seen.admission.hospitals, seen.tasks, seen.progress)
+    if finished(conditions):
+        status["completionTime"] = timestamp(seen.now)
+    status["summary"] = _summary(seen, status)
+    return status
+
+
+def _findings(seen: Seen) -> list[Finding]:
+    ending = _ending(seen)
+    found = [seen.admission.accepted]
+    if seen.transport:
+        found.append(seen.transport)
+    if seen.job and seen.admission.yes:
+        found.append(_quorum(seen, seen.job))
+    if seen.suspended or condition(seen.before.get("conditions", ()), "Suspended"):
+        found.append(_suspended(seen))
+    found.append(Finding("Running", False, ending.reason, "The job has ended.") if ending else _running(seen))
+    return [*found, ending] if ending else found
+
+
+def _ending(seen: Seen) -> Finding | None:
+    if seen.progress and seen.progress.ending:
+        ending = seen.progress.ending
+        message = ending.message or _fetch(seen)
+        return Finding(ending.outcome, True, ending.reason, message)
+    if seen.admission.final:
+        return Finding("Failed", True, seen.admission.accepted.reason, seen.admission.accepted.message)
+    if seen.overtime:
+        return Finding("Failed", True, seen.overtime.reason, seen.overtime.message)
+    return None
+
+
+def _fetch(seen: Seen) -> str:
+    metadata = seen.document["metadata"]
+    where = f"kubectl -n {metadata['namespace']} exec deploy/{hospital_rows.aggregator_of(seen.document)}"
+    return f"Fetch the model: {where} -- consilia-model > model.safetensors"
+
+
+def _quorum(seen: Seen, job: FederatedJob) -> Finding:
+    needed, total = job.spec.hospitals.min_ready, len(seen.admission.hospitals)
+    if seen.progress and seen.progress.started is not None:
+        there = hospital_rows.present(seen.progress)
+        return Finding("QuorumMet", True, "HospitalsReady", f"{there} of {total} hospitals take part; {needed} needed.")
+    if seen.progress is None and holds(seen.before.get("conditions", ()), "QuorumMet"):
+        return Finding("QuorumMet", True, "HospitalsReady", f"{needed} of {total} hospitals were ready.")
+    waiting = hospital_rows.waiting_for(seen.admission.hospitals, seen.tasks, seen.progress)
+    message = f"{needed} of {total} hospitals must be ready. {waiting}".strip()
+    return Finding("QuorumMet", False, hospital_rows.commonest_reason(seen.tasks) or "WaitingForHospitals", message)
+
+
+def _suspended(seen: Seen) -> Finding:
+    if seen.suspended:
+        return Finding("Suspended", True, "Suspended", "runPolicy.suspend is true; set it to false to go on.")
+    return Finding("Suspended", False, "Resumed", "The job goes on from the log.")
+
+
+def _running(seen: Seen) -> Finding:
+    """Whether rounds are being run, and if not, the nearest cause."""
+    if seen.suspended:
+        return Finding("Running", False, "Suspended", "Suspended jobs have no pods.")
+    if not seen.admission.yes:
+        return Finding("Running", False, seen.admission.accepted.reason, "The job is not accepted yet.")
+    if seen.transport and seen.transport.holds is False:
+        return Finding("Running", False, seen.transport.reason, "The log is not ready yet.")
+    newest = pods.newest(seen.pods)
+    if newest and (trouble := pods.trouble(newest)):
+        return Finding("Running", False, trouble.reason, f"The aggregator does not run. {trouble.message}")
+    if seen.progress is None:
+        running = holds(seen.before.get("conditions", ()), "Running")
+        return Finding("Running", running, "AggregatorStarting", "The aggregator has not been heard of yet.")
+    return _phase(seen.progress)
+
+
+def _phase(progress: JobProgress) -> Finding:
+    match progress.phase:
+        case "Starting":
+            return Finding("Running", False, "AggregatorStarting", "The aggregator reads the log.")
+        case "Waiting":
+            return Finding("Running", False, "WaitingForHospitals", "The first round opens with enough hospitals.")
+        case "Evaluating":
+            return Finding("Running", True, "Evaluating", "The final model is being evaluated.")
+    late = [each.name for each in progress.hospitals if each.state == "Late"]
+    behind = f" Late: {', '.join(late)}." if late else ""
+    return Finding("Running", True, "RoundOpen", f"Round {progress.round} is open.{behind}")
+
+
+def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "round": progress.round,
+        "roundsCompleted": progress.rounds_completed,
+        "updatesReceived": progress.updates_received,
+        "epsilon": {"maxSpent": "0"},
+    }
+    if progress.started is not None:
+        found["startTime"] = timestamp(datetime.fromtimestamp(progress.started, UTC))
+    if progress.last_round_seconds is not None:
+        found["lastRoundSeconds"] = f"{progress.last_round_seconds:.3f}"
+    if progress.metrics:
+        found["metrics"] = [{"name": name, "value": f"{value:.6g}"} for name, value in progress.metrics.items()]
+    if progress.model:
+        uri = f"kafka:///{topics.model(job.log_name)}"
+        found["model"] = {"uri": uri, "digest": progress.model.digest, "round": progress.model.round}
+    return found
+
+
+def _summary(seen: Seen, status: Mapping[str, Any]) -> dict[str, str]:
+    rows = status.get("hospitals", ())
+    ready = sum(1 for row in rows if row["state"] in hospital_rows.TAKING_PART)
+    metrics = status.get("metrics", ())
+    total = seen.document["spec"]["rounds"]["count"]
+    return {
+        "state": _state(status["conditions"]),
+        "rounds": f"{status.get('roundsCompleted', 0)}/{total}",
+        "hospitals": f"{ready}/{len(rows)}" if rows else "",
+        "metric": f"{metrics[0]['name']} {float(metrics[0]['value']):.4g}" if metrics else "",
+        "epsilon": status.get("epsilon", {}).get("maxSpent", ""),
+    }
+
+
+def _state(conditions: Sequence[Document]) -> str:
+    """The one word that matters most now: how it ended, that it runs, or the reason why it does not."""
+    for kind in ("Failed", "Succeeded", "Suspended"):
+        if holds(conditions, kind):
+            return kind
+    running = condition(conditions, "Running")
+    assert running is not None
+    if running["status"] == "True":
+        return "Evaluating" if running["reason"] == "Evaluating" else "Running"
+    if running["reason"] == "WaitingForHospitals" and (quorum := condition(conditions, "QuorumMet")):
+        return str(quorum["reason"])
+    return str(running["reason"])

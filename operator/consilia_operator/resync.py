@@ -1,0 +1,59 @@
+"""Everything is looked at anew now and then; and what a list finds must have come through the watch."""
+
+import asyncio
+import logging
+from random import uniform
+
+from consilia_operator import kinds
+from consilia_operator.context import Context
+from consilia_operator.errors import ApiRefused, ApiUnavailable
+from consilia_operator.heartbeat import Heartbeat
+from consilia_operator.names import KAFKA
+from consilia_operator.store import Key, key_of
+from consilia_operator.sweeping import orphaned
+from consilia_operator.waking import OURS
+
+logger = logging.getLogger("consilia.operator.resync")
+
+
+async def run(context: Context, heartbeat: Heartbeat) -> None:
+    """Until cancelled."""
+    while True:
+        await asyncio.sleep(context.settings.resync_seconds)
+        try:
+            await resync(context, heartbeat)
+        except (ApiRefused, ApiUnavailable) as error:
+            logger.warning("the resync is repeated later: %s", error)
+
+
+async def first(context: Context) -> None:
+    """Know all that is there before anything is decided."""
+    for kind in OURS:
+        for namespace in context.settings.namespaces or ("",):
+            found, _ = await context.api.snapshot(kind, namespace)
+            context.store.replace(kind, namespace or None, found)
+
+
+async def resync(context: Context, heartbeat: Heartbeat) -> None:
+    """List what is ours, and have all of it looked at, spread over the time until the next resync."""
+    for kind in OURS:
+        for namespace in context.settings.namespaces or ("",):
+            found, _ = await context.api.snapshot(kind, namespace)
+            news, gone = context.store.replace(kind, namespace or None, found)
+            versions = {key_of(kind, each): each["metadata"]["resourceVersion"] for each in found}
+            for key in news:
+                heartbeat.expect(key, int(versions[key]))
+                context.queue.add(key)
+            for key in gone:
+                heartbeat.gone(key)
+                context.queue.add(key)
+    spread = context.settings.resync_seconds
+    for key in everything(context):
+        context.queue.add_later(key, uniform(0, spread))  # noqa: S311 (no secret)
+
+
+def everything(context: Context) -> list[Key]:
+    """All that is to be looked at."""
+    keys = [key_of(kind, each) for kind in OURS for each in context.store.all(kind)]
+    kafkas = [each["metadata"]["namespace"] for each in context.store.all(kinds.STATEFUL_SET)]
+    return [*keys, *orphaned(context), *(Key(kinds.STATEFUL_SET, namespace, KAFKA) for namespace in kafkas)]

@@ -1,0 +1,86 @@
+"""What the watches have said: the newest known state of every object of interest, by kind, namespace and name."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from consilia_operator.kinds import Kind
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which object; what the work queue holds."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind.kind} {self.name}"
+
+
+def key_of(kind: Kind, document: Mapping[str, Any]) -> Key:
+    """The key of an object."""
+    metadata = document["metadata"]
+    return Key(kind, metadata.get("namespace", ""), metadata["name"])
+
+
+@dataclass(slots=True)
+class Store:
+    """One process's view of the cluster. Whoever reads gets the document itself: read, never write."""
+
+    _by_kind: dict[Kind, dict[tuple[str, str], Document]] = field(default_factory=dict)
+    _spaces: dict[tuple[Kind, str], dict[str, Document]] = field(default_factory=dict)
+
+    def put(self, kind: Kind, document: Document) -> bool:
+        """Remember the object; whether that was news. An older state never replaces a newer one."""
+        key = key_of(kind, document)
+        old = self._by_kind.get(kind, {}).get((key.namespace, key.name))
+        if old is not None and not _newer(document, old):
+            return False
+        trimmed = document | {"metadata": {k: v for k, v in document["metadata"].items() if k != "managedFields"}}
+        self._by_kind.setdefault(kind, {})[key.namespace, key.name] = trimmed
+        self._spaces.setdefault((kind, key.namespace), {})[key.name] = trimmed
+        return True
+
+    def remove(self, key: Key) -> bool:
+        """Forget the object; whether it was known."""
+        self._spaces.get((key.kind, key.namespace), {}).pop(key.name, None)
+        return self._by_kind.get(key.kind, {}).pop((key.namespace, key.name), None) is not None
+
+    def get(self, key: Key) -> Document | None:
+        """The object, if it is known."""
+        return self._by_kind.get(key.kind, {}).get((key.namespace, key.name))
+
+    def all(self, kind: Kind, namespace: str | None = None) -> list[Document]:
+        """All of a kind, in one namespace or everywhere."""
+        found = self._by_kind.get(kind, {}) if namespace is None else self._spaces.get((kind, namespace), {})
+        return list(found.values())
+
+    def labelled(self, kind: Kind, namespace: str | None, **labels: str) -> Iterator[Document]:
+        """Those that carry all these labels."""
+        return self.matching(kind, namespace, labels)
+
+    def matching(self, kind: Kind, namespace: str | None, labels: Mapping[str, str]) -> Iterator[Document]:
+        """Those that carry all these labels."""
+        for document in self.all(kind, namespace):
+            own = document["metadata"].get("labels", {})
+            if all(own.get(name) == value for name, value in labels.items()):
+                yield document
+
+    def replace(self, kind: Kind, namespace: str | None, documents: Iterable[Document]) -> tuple[list[Key], list[Key]]:
+        """What a list found is all there is: the keys that were news, and those that are gone."""
+        documents = list(documents)
+        there = {key_of(kind, document) for document in documents}
+        known = [key_of(kind, document) for document in self.all(kind, namespace)]
+        gone = [key for key in known if key not in there and self.remove(key)]
+        return [key_of(kind, document) for document in documents if self.put(kind, document)], gone
+
+
+def _newer(new: Document, old: Document) -> bool:
+    """By resourceVersion, which etcd lets grow (KEP-5504); a new uid is always newer."""
+    if new["metadata"]["uid"] != old["metadata"]["uid"]:
+        return bool(new["metadata"]["creationTimestamp"] >= old["metadata"]["creationTimestamp"])
+    return int(new["metadata"]["resourceVersion"]) > int(old["metadata"]["resourceVersion"])

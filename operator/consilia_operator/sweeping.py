@@ -1,0 +1,58 @@
+"""Clears away what a job leaves outside its namespace.
+
+There is no finalizer: nothing can be stuck, and what a dead operator missed is found again. Nothing goes before the API
+server itself said that the job is gone.
+"""
+
+from collections.abc import Iterable
+
+from consilia.api.federated_job import name_on_log
+from consilia_operator.context import Context
+from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
+from consilia_operator.names import JOB, JOB_NAMESPACE, JOB_UID, KAFKA
+from consilia_operator.store import Document, Key
+from consilia_operator.transport.interface import GoneJob
+
+
+async def clear_away(context: Context, key: Key) -> None:
+    """What is left of all jobs of that name that are no more."""
+    living = await context.api.get(FEDERATED_JOB, key.namespace, key.name)
+    uid = living["metadata"]["uid"] if living and not living["metadata"].get("deletionTimestamp") else None
+    context.progress.forget(key)
+    own = {JOB: key.name, JOB_NAMESPACE: key.namespace}
+    for task in list(context.store.matching(HOSPITAL_TASK, None, own)):
+        metadata = task["metadata"]
+        if metadata["labels"][JOB_UID] != uid:
+            await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+            context.remembered.pop((metadata["labels"][JOB_UID], "roster"), None)
+    context.applying.forget(key.namespace, key.name)
+    if context.store.get(Key(STATEFUL_SET, key.namespace, KAFKA)):
+        context.look_at(STATEFUL_SET, key.namespace, KAFKA)
+
+
+async def sweep_log(context: Context, key: Key) -> float | None:
+    """What jobs that are no more left on the managed Kafka of a namespace."""
+    namespace = key.namespace
+    known = {log_name(job) for job in context.store.all(FEDERATED_JOB, namespace)}
+    for orphan in await context.transport.orphans(namespace, known.__contains__):
+        name = orphan.rpartition(".")[0] or orphan
+        living = await context.api.get(FEDERATED_JOB, namespace, name)
+        if living is None or log_name(living) != orphan:
+            await context.transport.retire(GoneJob(namespace=namespace, name=name, log_name=orphan))
+    return None
+
+
+def log_name(job: Document) -> str:
+    """The job's name on the log, whether or not its spec is valid."""
+    metadata = job["metadata"]
+    return name_on_log(metadata["name"], metadata["uid"])
+
+
+def orphaned(context: Context) -> Iterable[Key]:
+    """Jobs that only their HospitalTasks still speak of."""
+    for task in context.store.all(HOSPITAL_TASK):
+        labels = task["metadata"].get("labels", {})
+        key = Key(FEDERATED_JOB, labels.get(JOB_NAMESPACE, ""), labels.get(JOB, ""))
+        living = context.store.get(key)
+        if key.name and (living is None or living["metadata"]["uid"] != labels.get(JOB_UID)):
+            yield key

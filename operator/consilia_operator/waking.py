@@ -1,0 +1,62 @@
+"""Which objects are to be looked at when one has changed. Pure."""
+
+from collections.abc import Iterator
+
+from consilia_operator import kinds
+from consilia_operator.conditions import finished, holds
+from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, KAFKA, TASK
+from consilia_operator.store import Document, Key, Store
+
+OURS = (kinds.FEDERATED_JOB, kinds.HOSPITAL, kinds.DATASET, kinds.HOSPITAL_TASK)
+KAFKA_COMPONENT = KAFKA.removeprefix("consilia-")
+
+
+def wake(store: Store, key: Key, document: Document) -> Iterator[Key]:
+    """The object itself, if it is ours to reconcile, and all that depend on it."""
+    if key.kind in OURS:
+        yield key
+        yield from _dependents(store, key, document)
+        return
+    if key.kind == kinds.NAMESPACE:
+        yield from _hospitals_called(store, key.name)
+        return
+    labels = document["metadata"].get("labels", {})
+    if labels.get(COMPONENT) == KAFKA_COMPONENT:
+        yield from _waiting_jobs(store, key.namespace, "TransportReady")
+    elif TASK in labels:
+        yield Key(kinds.HOSPITAL_TASK, key.namespace, labels[TASK])
+    elif JOB in labels:
+        yield Key(kinds.FEDERATED_JOB, key.namespace, labels[JOB])
+
+
+def _dependents(store: Store, key: Key, document: Document) -> Iterator[Key]:
+    match key.kind:
+        case kinds.HOSPITAL:
+            yield from _waiting_jobs(store, key.namespace, "Accepted")
+        case kinds.DATASET:
+            yield from _offers_of(store, key)
+            yield from _hospitals_called(store, key.namespace)
+        case kinds.HOSPITAL_TASK:
+            labels = document["metadata"].get("labels", {})
+            yield Key(kinds.FEDERATED_JOB, labels.get(JOB_NAMESPACE, ""), labels.get(JOB, ""))
+
+
+def _waiting_jobs(store: Store, namespace: str, condition: str) -> Iterator[Key]:
+    """Jobs of the namespace that do not have this condition yet."""
+    for job in store.all(kinds.FEDERATED_JOB, namespace):
+        conditions = job.get("status", {}).get("conditions", ())
+        if not finished(conditions) and not holds(conditions, condition):
+            yield Key(kinds.FEDERATED_JOB, namespace, job["metadata"]["name"])
+
+
+def _offers_of(store: Store, dataset: Key) -> Iterator[Key]:
+    for task in store.all(kinds.HOSPITAL_TASK, dataset.namespace):
+        if task["spec"]["dataset"] == dataset.name:
+            yield Key(kinds.HOSPITAL_TASK, dataset.namespace, task["metadata"]["name"])
+
+
+def _hospitals_called(store: Store, namespace: str) -> Iterator[Key]:
+    """The Hospitals whose namespace this is, on whatever hub."""
+    for hospital in store.all(kinds.HOSPITAL):
+        if hospital["metadata"]["name"] == namespace:
+            yield Key(kinds.HOSPITAL, hospital["metadata"]["namespace"], namespace)
