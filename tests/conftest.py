@@ -57,3 +57,29 @@ def kafka_cluster(kafka_runtime, tmp_path):
 
     with clusters_to_kill(tmp_path, kafka_runtime) as make:
         yield make
+
+
+@pytest.fixture(scope="session")
+def real_cluster():
+    """A real Kubernetes, shared by all tests: `kubectl`, `helm`, `namespace`; see tests/cluster/access.py."""
+    from real_cluster import shared_cluster
+
+    from tests.cluster.programs import Options
+
+    with shared_cluster(Options()) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def killable_cluster(real_cluster):
+    """The same, where its programs are ours to kill; see tests/cluster/cluster.py. Leave it as you found it."""
+    from real_cluster import ours_or_skip
+
+    return ours_or_skip(real_cluster)
+
+
+@pytest.fixture
+def namespace(real_cluster):
+    """A namespace of this test's own, on the real cluster."""
+    with real_cluster.namespace() as name:
+        yield name

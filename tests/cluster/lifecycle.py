@@ -23,17 +23,18 @@ def up(name: str, options: Options, say: Say) -> Cluster:
     Raises:
         ClusterError: it cannot be built or started; what was begun is taken away again.
     """
+    places = Places.of(name)
     build([*NEEDED, FAKE_NODES] if options.fake_nodes else NEEDED, say)
     with locked(home() / "up.lock"):
         running = attach(name)
         if running is not None:
             say(f"{name} is up already")
             return running
-        _clear(Places.of(name))
+        _clear(places)
         try:
-            return _start(name, options, say)
+            return _start(places, options, say)
         except BaseException:
-            _clear(Places.of(name))
+            _clear(places)
             raise
 
 
@@ -48,9 +49,8 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in (home() / "run").glob("*/state.json"))
 
 
-def _start(name: str, options: Options, say: Say) -> Cluster:
+def _start(places: Places, options: Options, say: Say) -> Cluster:
     began = time.monotonic()
-    places = Places.of(name)
     addresses = Addresses(network.free_index(_taken()))
     network.guard(addresses)
     credentials.create(places.keys, addresses, NODES)
