@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import yaml
 
@@ -56,14 +57,23 @@ def as_strimzi(rules: Iterable[AclRule], *, cluster: str) -> str:
     Raises:
         LogError: a principal is not of one of these forms, or two have the same name.
     """
-    users: dict[str, dict[str, object]] = {}
+    return yaml.safe_dump_all(strimzi_users(rules, cluster=cluster), sort_keys=False, width=120)
+
+
+def strimzi_users(rules: Iterable[AclRule], *, cluster: str) -> list[dict[str, Any]]:
+    """The same as documents.
+
+    Raises:
+        LogError: a principal is not of one of these forms, or two have the same name.
+    """
+    users: dict[str, dict[str, Any]] = {}
     for principal, found in groupby(rules, lambda rule: rule.principal):
         name, by_certificate = _strimzi_name(principal)
         if name in users:
             message = f"Strimzi has one user {name}, and two principals are called so."
             raise LogError(message, remedy="Give each party a name of its own.")
         users[name] = _user(name, list(found), cluster, by_certificate=by_certificate)
-    return yaml.safe_dump_all(users.values(), sort_keys=False, width=120)
+    return list(users.values())
 
 
 def _strimzi_name(principal: str) -> tuple[str, bool]:
@@ -75,7 +85,7 @@ def _strimzi_name(principal: str) -> tuple[str, bool]:
     return found[2], bool(found[1])
 
 
-def _user(name: str, rules: Sequence[AclRule], cluster: str, *, by_certificate: bool) -> dict[str, object]:
+def _user(name: str, rules: Sequence[AclRule], cluster: str, *, by_certificate: bool) -> dict[str, Any]:
     return {
         "apiVersion": "kafka.strimzi.io/v1",
         "kind": "KafkaUser",

@@ -105,17 +105,7 @@ class Cluster:
         return made
 
     def _plan(self, *, compacted: bool) -> dict[str, object]:
-        configs = {
-            # With `delete` beside it, records may be let go from a compacted topic as well: see `trim`.
-            "cleanup.policy": "compact,delete" if compacted else "delete",
-            "retention.ms": "-1",
-            "retention.bytes": "-1",
-            "segment.bytes": str(_SEGMENT_BYTES),
-            "max.message.bytes": str(MESSAGE_BYTES),
-            "min.cleanable.dirty.ratio": "0.5",
-            "file.delete.delay.ms": "1000",
-            "unclean.leader.election.enable": "false",
-        }
+        configs = topic_configuration(compacted=compacted)
         if self._settings.min_insync_replicas:
             configs["min.insync.replicas"] = str(self._settings.min_insync_replicas)
         return {"num_partitions": 1, "replication_factor": self._settings.replication_factor or -1, "configs": configs}
@@ -212,6 +202,21 @@ class Cluster:
                 yield
             except kafka_errors.UnknownTopicOrPartitionError as error:
                 raise _AbsentError(str(error)) from error
+
+
+def topic_configuration(*, compacted: bool) -> dict[str, str]:
+    """How a topic of ours is kept, by Kafka's names; it has one partition."""
+    return {
+        # With `delete` beside it, records may be let go from a compacted topic as well: see `trim`.
+        "cleanup.policy": "compact,delete" if compacted else "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "segment.bytes": str(_SEGMENT_BYTES),
+        "max.message.bytes": str(MESSAGE_BYTES),
+        "min.cleanable.dirty.ratio": "0.5",
+        "file.delete.delay.ms": "1000",
+        "unclean.leader.election.enable": "false",
+    }
 
 
 def _settled(ask: Callable[[], Answer]) -> Answer:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from consilia_operator.settings import OperatorSettings
+from consilia_operator.transport.external import External
 from consilia_operator.transport.foundation import Surroundings
 from consilia_operator.transport.interface import Cluster, Document, GoneJob, NotReady, Ready, Transport
 from consilia_operator.transport.managed import Managed
+from consilia_operator.transport.strimzi import Strimzi
 
 Name = Literal["managed", "strimzi", "external"]
 
@@ -25,6 +27,8 @@ class Transports:
         around = Surroundings(settings, operator_namespace)
         self._each: dict[Name, Transport] = {
             "managed": Managed(cluster, around),
+            "strimzi": Strimzi(cluster, around),
+            "external": External(cluster),
         }
 
     async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
