@@ -7,7 +7,6 @@ Standard library only, so that it still says what is wrong when a dependency is 
 import argparse
 import http.client
 import json
-import os
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+API_SERVER = "https://kubernetes.default.svc"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PLURALS = ("federatedjobs", "hospitals", "datasets", "hospitaltasks")
 _API = "/apis/consilia.dev/v1alpha1"
@@ -122,9 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--operator", required=True, help="address of the operator's Service")
     parser.add_argument("--settings", required=True, type=Path, help="the operator's settings file")
     options = parser.parse_args(arguments)
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    address = f"[{host}]" if ":" in host else host
-    found = list(problems(options.operator, options.settings, asking(f"https://{address}:{port}", ACCOUNT)))
+    found = list(problems(options.operator, options.settings, asking(API_SERVER, ACCOUNT)))
     for problem in found or ["the operator is ready, the resources are served, and the rights are there."]:
         print(problem, file=sys.stderr if found else sys.stdout)
     return 1 if found else 0
