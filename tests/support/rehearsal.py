@@ -7,6 +7,7 @@ from worlds import LAYOUT, World, model_file
 
 from consilia.api import FederatedJob
 from consilia_workers.learner import Learner, Pieces
+from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox
 from consilia_workers.trainer import Trainer
 from consilia_workers.uplink import Uplink
@@ -51,8 +52,8 @@ class Rehearsal:
     def folder(self) -> Path:
         return self.world.folder / self.name
 
-    def start(self) -> Trainer:
+    def start(self, observer: TrainerObserver = UNOBSERVED) -> Trainer:
         """As after a start or a restart: nothing but the folder and the log is left of an older one."""
         log = self.world.open()
         uplink = Uplink(log, "job", self.world.keys[self.name])
-        return Trainer(self.world.job, self.learner, log, uplink, self.world.roster, Outbox(self.folder))
+        return Trainer(self.world.job, self.learner, log, uplink, self.world.roster, Outbox(self.folder), observer)

@@ -23,6 +23,7 @@ from consilia.wire.messages import (
 )
 from consilia.wire.payload import describe
 from consilia_workers.aggregator import Aggregator
+from consilia_workers.observers import UNOBSERVED, JobObserver
 
 LAYOUT = Layout.of([
     Tensor(name="weight", dtype=np.dtype("<f4"), shape=(3, 2)),
@@ -126,9 +127,10 @@ class World:
         self.logs.append(open_log(sqlite_url(self.folder / "log")))
         return self.logs[-1]
 
-    def new_aggregator(self) -> Aggregator:
+    def new_aggregator(self, observer: JobObserver = UNOBSERVED) -> Aggregator:
         """As after a start or a restart: whatever an older one held in memory is lost."""
-        aggregator = Aggregator(self.job, self.open(), self.keys["aggregator"], self.roster, self._initial)
+        key = self.keys["aggregator"]
+        aggregator = Aggregator(self.job, self.open(), key, self.roster, self._initial, observer)
         aggregator.recover()
         return aggregator
 

@@ -214,9 +214,13 @@ class Aggregator:
                 )
             )
         else:
-            self._standing = self._standing.resumed(self._from_now())
+            self._resume()
         assert self._standing.opened is not None
         return self._standing.opened
+
+    def _resume(self) -> None:
+        self._standing = self._standing.resumed(self._from_now())
+        self._observer.see(self._standing)
 
     def _from_now(self) -> float:
         """The deadline of what is opened now, or was open before a restart: nobody could be heard meanwhile."""
@@ -337,7 +341,7 @@ class Aggregator:
                 )
             )
         else:
-            self._standing = self._standing.resumed(self._from_now())
+            self._resume()
         deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
             self._reception.wait(deadline - monotonic())

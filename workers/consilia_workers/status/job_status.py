@@ -72,7 +72,8 @@ class JobMeter:
         if standing.opened is None:
             return
         if self._times is None:
-            self._times = RoundTimes(opened=standing.history.opened or now)
+            # At the first sight of a job its round may be an old one: what had arrived when, nobody knows any more.
+            self._times = RoundTimes(opened=standing.history.opened or now, whole=self._before is not None)
         for name in self._times.look(reception.arrived, now):
             self._metrics.update_bytes.labels(self._job, "received").inc(reception.arrived[name].update.payload.size)
 
@@ -80,19 +81,19 @@ class JobMeter:
         """Count the steps since the last call, and show where the job stands."""
         before, self._before = self._before, standing
         if before and standing.last and standing.closed > before.closed:
-            self._close(standing.last, standing.history.round_seconds or 0.0, seen_whole=before.opened is not None)
+            self._close(standing.last, standing.history.round_seconds or 0.0)
         if before and standing.finished and before.opened and standing.closed == before.closed:
             self._metrics.rounds.labels(self._job, "Failed").inc()
         self._show(progress)
 
-    def _close(self, closed: RoundClosed, seconds: float, *, seen_whole: bool) -> None:
+    def _close(self, closed: RoundClosed, seconds: float) -> None:
         m, job = self._metrics, self._job
         m.rounds.labels(job, "Partial" if closed.dropped else "Complete").inc()
         m.update_bytes.labels(job, "sent").inc(closed.model.size)
         m.round_seconds.labels(job).observe(seconds)
         times, self._times = self._times, None
         trained = {each.hospital: each.train_seconds for each in closed.cohort}
-        for phase, part in (phases(times, trained, seconds) if times and seen_whole else {}).items():
+        for phase, part in (phases(times, trained, seconds) if times and times.whole else {}).items():
             m.phase_seconds.labels(job, phase).observe(part)
 
     def _show(self, progress: JobProgress) -> None:

@@ -9,6 +9,8 @@ class RoundTimes:
     """What happened when in one round, in seconds since the epoch by the aggregator's clock."""
 
     opened: float
+    whole: bool = True
+    """Whether it was seen from its beginning."""
     arrived: dict[str, float] = field(default_factory=dict)
     """When each hospital's update was complete."""
     looked: float = 0.0
