@@ -2,28 +2,21 @@
 
 import http.client
 import json
-import secrets
-import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from needed import missing
 
 from consilia.api.crd import DEFINITIONS, custom_resource_definition
-from consilia.broker.guarded import Guarded
-from consilia.broker.ports import HOST, free_ports
-from consilia.certificates import create_authority, issue_server
+from consilia.broker.ports import HOST
+from tests.cluster.bare import START_SECONDS, bare_cluster
 from tests.cluster.components import CONTROL, ETCD
 
-START_SECONDS = 90.0
 _PLURALS = {definition.resource.__name__: definition.plural for definition in DEFINITIONS}
-_NOWHERE = "192.0.2.1"
-"""RFC 5737: what the server advertises, as it refuses loopback; nobody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,66 +71,12 @@ def bare_api_server(folder: Path) -> Iterator[ApiServer]:
     """Within the block it runs, with our definitions installed; its files lie in `folder`."""
     if not (CONTROL.built and ETCD.built):
         missing("the API server is not built: run `make cluster` once")
-    authority = create_authority("tests", lasts=timedelta(days=1))
-    issue_server(authority, "apiserver", [HOST], lasts=timedelta(days=1)).save(folder / "tls.crt", folder / "tls.key")
-    token = secrets.token_hex()
-    (folder / "tokens.csv").write_text(f"{token},tests,tests,system:masters\n")
-    storage, peers, port = free_ports(3)
-    with ExitStack() as stack:
-        programs = {"etcd": _etcd(storage, peers), "apiserver": _api_server(storage, port)}
-        running = [Guarded(command, folder / f"{name}.log", folder) for name, command in programs.items()]
-        for process in running:
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        context = ssl.create_default_context(cadata=authority.certificate_pem.decode())
-        connection = http.client.HTTPSConnection(HOST, port, timeout=30, context=context)
-        stack.callback(connection.close)
-        server = ApiServer(connection, token)
-        _until(lambda: _is_ready(server, running), f"the API server; see {folder}/*.log")
-        server.install_definitions()
-        yield server
-
-
-def _etcd(port: int, peers: int) -> list[str]:
-    clients, members = f"http://{HOST}:{port}", f"http://{HOST}:{peers}"
-    return [
-        str(ETCD.folder / "etcd"),
-        "--data-dir=etcd",
-        "--unsafe-no-fsync",
-        f"--listen-client-urls={clients}",
-        f"--advertise-client-urls={clients}",
-        f"--listen-peer-urls={members}",
-        f"--initial-advertise-peer-urls={members}",
-        f"--initial-cluster=default={members}",
-    ]
-
-
-def _api_server(storage: int, port: int) -> list[str]:
-    return [
-        str(CONTROL.folder / "kube-apiserver"),
-        f"--etcd-servers=http://{HOST}:{storage}",
-        f"--bind-address={HOST}",
-        f"--secure-port={port}",
-        f"--advertise-address={_NOWHERE}",
-        "--endpoint-reconciler-type=none",
-        "--service-cluster-ip-range=192.0.2.128/25",
-        "--authorization-mode=RBAC",
-        "--token-auth-file=tokens.csv",
-        "--tls-cert-file=tls.crt",
-        "--tls-private-key-file=tls.key",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--service-account-key-file=tls.crt",
-        "--service-account-signing-key-file=tls.key",
-    ]
-
-
-def _is_ready(server: ApiServer, running: list[Guarded]) -> bool:
-    assert all(process.running() for process in running), "a program ended; see its log"
-    try:
-        return server.ask("GET", "/readyz")[0] == 200
-    except OSError:
-        server.connection.close()
-        return False
+    with bare_cluster(folder) as bare:
+        connection = http.client.HTTPSConnection(HOST, bare.port, timeout=30, context=bare.context())
+        with closing(connection):
+            server = ApiServer(connection, bare.token)
+            server.install_definitions()
+            yield server
 
 
 def _until(holds: Any, what: str) -> None:
