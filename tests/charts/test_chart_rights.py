@@ -8,6 +8,7 @@ from consilia_operator.kinds import Kind
 
 OWN = "operators:consilia-operator"
 HOSPITALS = ["hub", "riverside"]
+PLURALS = ("federatedjobs", "hospitals", "datasets", "hospitaltasks")
 MODES = {"cluster": {}, "namespaces": {"watchNamespaces": HOSPITALS}}
 each_mode = pytest.mark.parametrize("values", MODES.values(), ids=MODES.keys())
 STRIMZI, CERT_MANAGER = "kafka.strimzi.io", "cert-manager.io"
@@ -63,35 +64,52 @@ def test_nothing_is_allowed_by_a_wildcard_and_nothing_that_makes_one_mighty(valu
             assert (resource, verb) not in {("pods", "create"), ("pods", "patch"), ("pods", "update")}
 
 
+MAKE = {"get", "create", "patch"}
+FOLLOW = {"get", "list", "watch"}
+NEEDED = {
+    kinds.FEDERATED_JOB: FOLLOW | {"delete"},  # runPolicy.ttlSecondsAfterFinished
+    kinds.HOSPITAL: FOLLOW,
+    kinds.DATASET: FOLLOW,
+    kinds.HOSPITAL_TASK: FOLLOW | MAKE | {"delete"},
+    kinds.POD: FOLLOW,
+    kinds.POD_TEMPLATE: {"list", "watch"},
+    kinds.SECRET: MAKE,
+    kinds.CONFIG_MAP: MAKE,
+    kinds.SERVICE: MAKE,
+    kinds.PVC: {"get", "list", "create"},
+    kinds.DEPLOYMENT: FOLLOW | MAKE,
+    kinds.STATEFUL_SET: FOLLOW | MAKE,
+    kinds.JOB: FOLLOW | MAKE | {"delete"},
+    kinds.NETWORK_POLICY: MAKE,
+    kinds.POD_DISRUPTION_BUDGET: MAKE,
+    kinds.EVENT: {"create"},
+    kinds.STRIMZI_KAFKA: MAKE | {"list", "delete"},
+    kinds.STRIMZI_NODE_POOL: MAKE | {"list", "delete"},
+    kinds.STRIMZI_USER: MAKE | {"list", "delete"},
+    kinds.STRIMZI_TOPIC: MAKE | {"list", "delete"},
+    kinds.CERTIFICATE: MAKE,
+}
+"""What the operator does with each kind where it works; Secrets are never listed or watched."""
+ELSEWHERE = {kinds.LEASE, kinds.NAMESPACE}
+"""In its own namespace, and of the cluster."""
+STATUSES = {(kinds.FEDERATED_JOB.group, f"{plural}/status", "patch") for plural in PLURALS}
+OWNERS = {("consilia.dev", f"{owner}/finalizers", "update") for owner in ("federatedjobs", "hospitaltasks")}
+
+
+def test_the_table_above_holds_every_kind_that_the_operator_knows():
+    known = {kind for kind in vars(kinds).values() if isinstance(kind, Kind)}
+    assert known == NEEDED.keys() | ELSEWHERE
+
+
 @each_mode
-def test_secrets_are_read_one_by_one_and_by_name(values):
-    for role in roles(render(values)):
-        assert {verb for _, resource, verb in granted(role["rules"]) if resource == "secrets"} <= {
-            "get", "create", "patch", "delete",
-        }  # fmt: skip
-
-
-READ_ONLY = (kinds.POD, kinds.NAMESPACE, kinds.FEDERATED_JOB, kinds.HOSPITAL, kinds.DATASET)
-ELSEWHERE = (kinds.LEASE, kinds.EVENT, kinds.POD_TEMPLATE, kinds.NAMESPACE)
-"""In the operator's own namespace, or only ever written, or of the cluster."""
-ALL_KINDS = [kind for kind in vars(kinds).values() if isinstance(kind, Kind)]
-
-
-@each_mode
-def test_it_can_do_its_work_on_every_kind_of_object_it_knows(values):
-    documents = render(values | ALL_ON)
+def test_it_may_do_its_work_on_every_kind_and_nothing_besides(values):
+    documents = render(ALL_ON | values)
     namespaces = values.get("watchNamespaces", [None])
+    wanted = {(kind.group, kind.plural, verb) for kind, verbs in NEEDED.items() for verb in verbs} | STATUSES | OWNERS
+    own = set() if values else {("", "namespaces", verb) for verb in FOLLOW}
     for namespace in namespaces:
-        (role,) = (
-            role for where, role in operators(documents) if where == namespace and "status" in str(role["rules"])
-        )
-        rights = granted(role["rules"])
-        for kind in ALL_KINDS:
-            if kind not in ELSEWHERE:
-                verbs = {"get"} if kind in READ_ONLY else {"get", "create", "patch", "delete"}
-                assert {(kind.group, kind.plural, verb) for verb in verbs} <= rights, kind
-        assert ("events.k8s.io", "events", "create") in rights
-        assert ("consilia.dev", "federatedjobs", "delete") in rights, "for ttlSecondsAfterFinished"
+        (role,) = (role for where, role in operators(documents) if where == namespace)
+        assert granted(role["rules"]) == wanted | own
 
 
 @each_mode
@@ -112,23 +130,24 @@ def test_in_its_own_namespace_it_has_a_lease_and_a_heartbeat():
     )  # fmt: skip
     assert granted(rules) == {
         ("coordination.k8s.io", "leases", "create"),
-        *(("", "podtemplates", verb) for verb in ("get", "list", "watch", "create", "patch")),
+        *(("", "podtemplates", verb) for verb in ("list", "watch", "create", "patch")),
     }
 
 
-def test_namespaced_it_gets_roles_where_it_is_told_and_reads_the_labels_of_just_these_namespaces():
-    documents = render(MODES["namespaces"])
-    assert {where for where, role in operators(documents) if role["kind"] == "Role"} == {*HOSPITALS, "operators"}
+def test_namespaced_it_gets_roles_where_it_is_told_and_nothing_of_the_cluster():
+    documents = render(MODES["namespaces"] | {"crds": {"install": False}})
+    assert {where for where, role in operators(documents)} == {*HOSPITALS, "operators"}
+    assert not [each for each in documents if each["kind"].startswith(("Cluster", "CustomResource"))]
+    (own,) = (role["rules"] for where, role in operators(documents) if where == "operators")
+    assert {verb for group, _, verb in granted(own) if group == "consilia.dev"} == {"list", "watch"}
+
+
+def test_namespaced_it_reads_namespaces_that_it_is_told_of_where_they_share_strimzis_kafka():
+    documents = render(MODES["namespaces"] | {"rbac": {"namespaceReader": True}})
     (cluster,) = (role for role in roles(documents) if role["kind"] == "ClusterRole")
     assert cluster["rules"] == [
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": HOSPITALS, "verbs": ["get"]}
     ]
-
-
-def test_namespaced_it_can_do_without_anything_of_the_cluster():
-    values = {"watchNamespaces": HOSPITALS, "rbac": {"namespaceReader": False}, "crds": {"install": False}}
-    of_the_cluster = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
-    assert not [each for each in render(values) if each["kind"] in of_the_cluster]
 
 
 def test_cluster_wide_it_watches_namespaces_for_their_consent():

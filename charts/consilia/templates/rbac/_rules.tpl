@@ -19,29 +19,34 @@
   resources: [federatedjobs/finalizers, hospitaltasks/finalizers]
   verbs: [update]
 - apiGroups: [""]
-  resources: [pods, podtemplates]
+  resources: [pods]
   verbs: [get, list, watch]
+# The heartbeat comes back through a watch of the same width as all others.
 - apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, create, patch, delete]
+  resources: [podtemplates]
+  verbs: [list, watch]
+# What it makes goes with its owner, so it need not delete; but a Job that must change is made anew.
 - apiGroups: [""]
-  resources: [configmaps, services, persistentvolumeclaims]
-  verbs: [get, list, create, patch, delete]
+  resources: [secrets, configmaps, services]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, create]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: ["", events.k8s.io]
+  verbs: [get, create, patch]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- $strimzi := .Values.rbac.strimzi }}
 {{- if or (eq $strimzi "Enabled") (and (eq $strimzi "Auto") (.Capabilities.APIVersions.Has "kafka.strimzi.io/v1")) }}
 - apiGroups: [kafka.strimzi.io]
@@ -51,7 +56,7 @@
 {{- if eq .Values.operator.certificates.issuing "CertManager" }}
 - apiGroups: [cert-manager.io]
   resources: [certificates]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, create, patch]
 {{- end }}
 {{- end -}}
 
