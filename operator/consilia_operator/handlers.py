@@ -70,10 +70,14 @@ def settings() -> kopf.OperatorSettings:
     found.watching.server_timeout = 300
     found.watching.client_timeout = 330
     found.watching.connect_timeout = 10
+    # Our kinds and namespaces are known at the start; nobody need let us watch those of others.
+    found.scanning.disabled = True
     found.posting.enabled = False
     found.persistence.finalizer = f"{GROUP}/none"
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     found.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     found.peering.standalone = True
+    # Our kinds are known, so no right to see the cluster's definitions and namespaces is needed.
+    found.scanning.disabled = True
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return found
