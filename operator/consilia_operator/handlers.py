@@ -77,7 +77,5 @@ def settings() -> kopf.OperatorSettings:
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     found.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     found.peering.standalone = True
-    # Our kinds are known, so no right to see the cluster's definitions and namespaces is needed.
-    found.scanning.disabled = True
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return found
