@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check cluster cluster-down bench lock generate clean
+.PHONY: help install demo test quick check cluster cluster-down bench images lock generate clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,10 @@ generate: $(STAMP)  ## rewrite crds/ and docs/reference/ from the types
 
 bench: $(STAMP)  ## run the benchmarks and rewrite the tables in docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+# BASE and ACCELERATOR choose what production wants: docs/guides/images.md.
+images: $(STAMP)  ## build the images of operator, worker and Kafka; prints their tags and archives
+	$(BIN)/python -m scripts.images --base "$(BASE)" --accelerator $(or $(ACCELERATOR),stubs) --torch-wheel "$(TORCH_WHEEL)"
 
 lock: $(STAMP)  ## resolve requirements.lock and requirements-uv.lock anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements.lock

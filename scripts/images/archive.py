@@ -1,0 +1,84 @@
+"""From buildah's storage to one file an image: an OCI image archive, which containerd, podman and skopeo read.
+
+Layers are compressed once, into an OCI image layout that all images share; an archive is one image of the layout in a
+tar file. So a change of our own sources compresses our own layer only.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.images.buildah import Buildah
+
+INDEX = "index.json"
+
+
+def export(buildah: Buildah, name: str, tag: str, archive: Path) -> None:
+    """Write the image with this tag; `name` is its place in the layout."""
+    layout = buildah.cache.layout
+    buildah("push", "--quiet", "--format", "oci", "--compression-level", "1", tag, f"oci:{layout}:{name}")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    incomplete = archive.with_suffix(".incomplete")
+    with tarfile.open(incomplete, "w") as content:
+        _write(content, layout, _manifest(layout, name), tag)
+    incomplete.replace(archive)
+
+
+def forget(layout: Path) -> None:
+    """Take away the layers that no image of the layout has any more."""
+    blobs = layout / "blobs" / "sha256"
+    used = {digest for manifest in _index(layout)["manifests"] for digest in _blobs(layout, manifest)}
+    for path in blobs.iterdir():
+        if f"sha256:{path.name}" not in used:
+            path.unlink()
+
+
+def _write(archive: tarfile.TarFile, layout: Path, manifest: dict[str, Any], tag: str) -> None:
+    """containerd takes the name from the first annotation, others from the second."""
+    names = {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}
+    index = {**_index(layout), "manifests": [{**manifest, "annotations": names}]}
+    _add(archive, "oci-layout", (layout / "oci-layout").read_bytes())
+    _add(archive, INDEX, json.dumps(index).encode())
+    for digest in _blobs(layout, manifest):
+        path = _path(layout, digest)
+        with path.open("rb") as content:
+            archive.addfile(_entry(str(path.relative_to(layout)), path.stat().st_size), content)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    archive.addfile(_entry(name, len(content)), io.BytesIO(content))
+
+
+def _entry(name: str, size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry
+
+
+def _index(layout: Path) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads((layout / INDEX).read_bytes())
+    return index
+
+
+def _manifest(layout: Path, name: str) -> dict[str, Any]:
+    """The entry of one image."""
+    (found,) = (
+        each for each in _index(layout)["manifests"] if each["annotations"]["org.opencontainers.image.ref.name"] == name
+    )
+    entry: dict[str, Any] = found
+    return entry
+
+
+def _blobs(layout: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """The digests of an image's parts: its manifest, its configuration, its layers."""
+    yield manifest["digest"]
+    content = json.loads(_path(layout, manifest["digest"]).read_bytes())
+    yield content["config"]["digest"]
+    yield from dict.fromkeys(layer["digest"] for layer in content["layers"])
+
+
+def _path(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / digest.replace(":", "/")
