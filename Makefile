@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check cluster cluster-down bench images lock generate clean
+.PHONY: help install demo test quick check cluster cluster-down bench pictures images lock generate clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -52,6 +52,10 @@ bench: $(STAMP)  ## run the benchmarks and rewrite the tables in docs/benchmarks
 # BASE and ACCELERATOR choose what production wants: docs/guides/images.md.
 images: $(STAMP)  ## build the images of operator, worker and Kafka; prints their tags and archives
 	$(BIN)/python -m scripts.images --base "$(BASE)" --accelerator $(or $(ACCELERATOR),stubs) --torch-wheel "$(TORCH_WHEEL)"
+
+pictures: $(STAMP)  ## draw docs/images/dashboard-*.png anew: a federation on the heart disease data, scraped by Prometheus
+	@scripts/install-prometheus $(VENV)
+	PYTHONPATH=.:tests/support $(BIN)/python -m monitored docs/images
 
 lock: $(STAMP)  ## resolve requirements.lock and requirements-uv.lock anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements.lock

@@ -37,12 +37,6 @@ class Metrics:
         self.denials = Counter(
             "consilia_privacy_denials", "Offers that a hospital denied.", ["reason"], registry=registry
         )
-        self.epsilon_budget = Gauge(
-            "consilia_privacy_epsilon_budget",
-            "The ε that all jobs together may ever spend on a hospital's dataset; +Inf where it sets no limit.",
-            ["hospital", "dataset"],
-            registry=registry,
-        )
         self.certificate_expiry = Gauge(
             "consilia_certificate_expiry_timestamp_seconds",
             "When the first certificate of a managed Kafka ends, in seconds since 1970.",

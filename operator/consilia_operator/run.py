@@ -16,6 +16,7 @@ from consilia.errors import ConsiliaError
 from consilia_operator import handlers, kinds, resync
 from consilia_operator.api_server import ApiServer, connect
 from consilia_operator.applying import Applying
+from consilia_operator.budgets import Budgets
 from consilia_operator.conditions import holds
 from consilia_operator.context import Context
 from consilia_operator.health import serve
@@ -110,6 +111,7 @@ def make_context(
     """All that a look at an object needs."""
     store, queue, metrics = Store(), WorkQueue[Key](), Metrics(registry)
     metrics.queue_depth.set_function(lambda: len(queue))
+    Budgets(registry, partial(store.all, kinds.DATASET))
     for state in JOB_STATES:
         metrics.jobs.labels(state).set_function(partial(count, store, state))
     return Context(

@@ -105,7 +105,8 @@ ROUNDS = Row(
         Panel(
             kind="timeseries",
             title="Where a round's time goes",
-            description="The mean duration of each phase of a round, stacked.",
+            description="Means along the update that came last: the way there and back, training, waiting for those "
+            "that did not come, aggregating.",
             queries=(
                 Query(
                     f"sum by (phase) (rate(consilia_round_phase_duration_seconds_sum{{{SELECTED}}}[{WINDOW}])) / "
@@ -121,7 +122,7 @@ ROUNDS = Row(
         Panel(
             kind="timeseries",
             title="Rounds by result",
-            description="Rounds closed within the span chosen above. A round that fails ends its job.",
+            description="Within the span chosen above. Partial: closed without stragglers. Failed: the job ends.",
             queries=(
                 Query(f"sum by (result) (increase(consilia_rounds_total{{{SELECTED}}}[{WINDOW}]))", "{{result}}"),
             ),
@@ -131,7 +132,7 @@ ROUNDS = Row(
         Panel(
             kind="timeseries",
             title="Quality of the global model",
-            description="The last evaluation, as the mean over the hospitals weighted by patients.",
+            description="Means over the hospitals: while it trains weighted by patients, at its end all alike.",
             queries=(Query(f"consilia_job_metric{{{SELECTED}}}", "{{job}}: {{name}}"),),
             unit="none",
         ),
@@ -169,13 +170,55 @@ HOSPITALS = Row(
         Panel(
             kind="timeseries",
             title="Bytes of updates and models",
-            description="What the aggregators receive from hospitals, and what they publish.",
+            description="Received from hospitals, and published: a model counts once, however many fetch it.",
             queries=(
                 Query(
                     f"sum by (direction) (rate(consilia_update_bytes_total{{{SELECTED}}}[{WINDOW}]))", "{{direction}}"
                 ),
             ),
             unit="Bps",
+            columns=8,
+            minimum=0,
+        ),
+    ),
+)
+
+GPUS = Row(
+    "GPUs",
+    (
+        Panel(
+            kind="timeseries",
+            title="GPUs asked for",
+            description="By all trainers of a job together, whether or not they compute right now.",
+            queries=(Query(f"sum by (namespace, job) (consilia_trainer_gpus{{{SELECTED}}})", "{{namespace}}/{{job}}"),),
+            unit="none",
+            columns=8,
+            minimum=0,
+        ),
+        Panel(
+            kind="timeseries",
+            title="GPU memory in use",
+            description="By the tensors of each hospital's training; 0 where it runs on the CPU.",
+            queries=(
+                Query(
+                    f'sum by (hospital) (consilia_gpu_memory_bytes{{{SELECTED}, kind="allocated"}}) '
+                    f"or 0 * sum by (hospital) (consilia_trainer_gpus{{{SELECTED}}})",
+                    "{{hospital}}",
+                ),
+            ),
+            unit="bytes",
+            columns=8,
+            minimum=0,
+        ),
+        Panel(
+            kind="timeseries",
+            title="Trainings begun, updates sent",
+            description="Within the span chosen above. More begun than sent: trainings crash and are begun again.",
+            queries=(
+                Query(f"sum(increase(consilia_trainer_attempts_total{{{SELECTED}}}[{WINDOW}]))", "begun"),
+                Query(f"sum(increase(consilia_trainer_updates_total{{{SELECTED}}}[{WINDOW}]))", "sent"),
+            ),
+            unit="none",
             columns=8,
             minimum=0,
         ),
@@ -228,7 +271,7 @@ OPERATOR = Row(
         Panel(
             kind="timeseries",
             title="Since the last event of a watch",
-            description="A watch that is silent for minutes is dead: the heartbeat alone makes it bring events.",
+            description="PodTemplate is the operator's own heartbeat: silent for minutes, it is dead. Others may rest.",
             queries=(Query("time() - max by (kind) (consilia_watch_last_event_timestamp_seconds)", "{{kind}}"),),
             unit="s",
             columns=8,
@@ -261,5 +304,5 @@ FEDERATION = Dashboard(
     description="How the rounds go, what the hospitals do, and how the operator is. "
     "What to do about it: docs/guides/monitoring.md.",
     variables=(NAMESPACE, JOB),
-    rows=(NOW, ROUNDS, HOSPITALS, OPERATOR),
+    rows=(NOW, ROUNDS, HOSPITALS, GPUS, OPERATOR),
 )

@@ -4,8 +4,11 @@ from scripts.dashboards.panels import JOB, NAMESPACE, SELECTED, WINDOW, Dashboar
 
 HOSPITAL = Variable(name="hospital", title="Hospital", series="consilia_privacy_epsilon_spent", label="hospital")
 OURS = 'hospital=~"$hospital"'
-SPENT = f"sum by (hospital, dataset) (max by (job, hospital, dataset) (consilia_privacy_epsilon_spent{{{OURS}}}))"
+JOBS = "sum by (hospital, dataset) (max by (namespace, job, hospital, dataset) ({}))"
 """Over all jobs on a dataset: an upper bound of what the hospital's ledger composes."""
+SPENT_NOW = JOBS.format(f"consilia_privacy_epsilon_spent{{{OURS}}}")
+SPENT = JOBS.format(f"max_over_time(consilia_privacy_epsilon_spent{{{OURS}}}[$__range])")
+"""With jobs that have ended in the time that is shown: their trainers are gone, what they spent is not given back."""
 BUDGET = f"max by (hospital, dataset) (consilia_privacy_epsilon_budget{{{OURS}}})"
 """+Inf where the dataset has none."""
 EACH = "{{hospital}}: {{dataset}}"
@@ -28,7 +31,7 @@ NOW = Row(
         Panel(
             kind="stat",
             title="Largest ε",
-            description="Spent by all running jobs together at any one hospital.",
+            description="At any one hospital, by all jobs in the time that is shown.",
             queries=(Query(f"max({SPENT})"),),
             unit="none",
             columns=6,
@@ -49,7 +52,7 @@ NOW = Row(
         Panel(
             kind="stat",
             title="Forged updates",
-            description="Whose signature did not hold, in the time that is shown: somebody tries to pass for a hospital.",
+            description="In the time that is shown. Their signature did not hold: somebody poses as a hospital.",
             queries=(
                 Query(f'sum(increase(consilia_updates_rejected_total{{{SELECTED}, reason="Forged"}}[$__range]))'),
             ),
@@ -78,7 +81,7 @@ BUDGETS = Row(
         Panel(
             kind="table",
             title="ε by hospital and dataset",
-            description="Over the jobs that run now. The ledger at the hospital alone decides, and remembers all jobs.",
+            description="By the jobs in the time that is shown. The hospital's own ledger decides, and forgets none.",
             queries=(Query(SPENT), Query(BUDGET), Query(f"{BUDGET} - {SPENT}")),
             unit="none",
             decimals=3,
@@ -87,9 +90,10 @@ BUDGETS = Row(
         Panel(
             kind="timeseries",
             title="ε spent",
-            description="Dataset by dataset, over all jobs: an upper bound of what the ledger composes.",
-            queries=(Query(SPENT, EACH),),
+            description="Dataset by dataset, over all running jobs: an upper bound of what the ledger composes.",
+            queries=(Query(SPENT_NOW, EACH),),
             unit="none",
+            columns=8,
             minimum=0,
         ),
         Panel(
@@ -104,6 +108,7 @@ BUDGETS = Row(
                 ),
             ),
             unit="none",
+            columns=8,
             minimum=0,
         ),
         Panel(
@@ -117,6 +122,7 @@ BUDGETS = Row(
                 ),
             ),
             unit="none",
+            columns=8,
             minimum=0,
         ),
     ),

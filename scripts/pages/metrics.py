@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from consilia_operator.budgets import Budgets
+from consilia_operator.metrics import Metrics as OperatorMetrics
 from consilia_workers.status import aggregator_metrics, trainer_metrics
 from scripts.pages.markdown import page, table
 
@@ -17,9 +19,16 @@ The label `job` is the FederatedJob's name. Prometheus has a label of that name 
 the chart's PodMonitors do. Beside these, every program tells the usual `process_*` figures about itself: CPU, memory,
 open files. How busy a GPU is, NVIDIA's own exporter (DCGM) tells."""
 
+
+def _operator(registry: CollectorRegistry) -> None:
+    OperatorMetrics(registry)
+    Budgets(registry, list)
+
+
 PROGRAMS: tuple[tuple[str, Callable[[CollectorRegistry], object]], ...] = (
     ("Aggregator", aggregator_metrics.Metrics),
     ("Trainer", trainer_metrics.Metrics),
+    ("Operator", _operator),
 )
 """Each program, and what registers its metrics. Add yours here."""
 
