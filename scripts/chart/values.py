@@ -68,9 +68,9 @@ class Rbac(_Values):
         default=True, description="Make the Roles. Without it, bind them to the ServiceAccount yourself."
     )
     namespace_reader: bool = Field(
-        default=False,
-        description="With `watchNamespaces`: a ClusterRole that reads just these Namespace objects. Only where jobs of "
-        "one namespace use Strimzi's Kafka in another, whose label must allow it.",
+        default=True,
+        description="With `watchNamespaces`: a ClusterRole that reads just these Namespace objects, whose label says "
+        "which hub may ask a hospital. Without it, being listed is the consent.",
     )
     user_roles: bool = Field(
         default=True,

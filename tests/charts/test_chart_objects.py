@@ -7,7 +7,6 @@ from chart import CHART, MONITORING, ROOT, helm, one, render
 from consilia.api.crd import DEFINITIONS
 
 NAMESPACED = {"watchNamespaces": ["hub", "riverside"]}
-READING = NAMESPACED | {"rbac": {"namespaceReader": True}}
 
 
 def kinds(documents):
@@ -16,7 +15,7 @@ def kinds(documents):
 
 def test_every_template_is_rendered_by_these_tests():
     texts = [
-        helm("template", "consilia", CHART, "--api-versions", MONITORING, values=each) for each in ({}, READING)
+        helm("template", "consilia", CHART, "--api-versions", MONITORING, values=each) for each in ({}, NAMESPACED)
     ]
     lines = [line for text in texts for line in text.splitlines()]
     rendered = {line.removeprefix("# Source: consilia/") for line in lines if line.startswith("# Source: ")}

@@ -3,7 +3,7 @@
 import pytest
 from chart import one, render
 
-from consilia_operator import kinds
+from consilia_operator import heartbeat, kinds, lease
 from consilia_operator.kinds import Kind
 
 OWN = "operators:consilia-operator"
@@ -124,26 +124,32 @@ def test_it_never_changes_what_people_wrote(values):
 
 def test_in_its_own_namespace_it_has_a_lease_and_a_heartbeat():
     (rules,) = (role["rules"] for where, role in operators(render()) if where == "operators")
-    (lease,) = (rule for rule in rules if "resourceNames" in rule)
-    assert (lease["resources"], lease["resourceNames"], lease["verbs"]) == (
-        ["leases"], ["consilia-operator"], ["get", "update"],
-    )  # fmt: skip
+    by_name = {
+        (rule["resources"][0], *rule["resourceNames"]): rule["verbs"] for rule in rules if "resourceNames" in rule
+    }
+    assert by_name == {("leases", lease.NAME): ["get", "update"], ("podtemplates", heartbeat.NAME): ["patch"]}
     assert granted(rules) == {
         ("coordination.k8s.io", "leases", "create"),
-        *(("", "podtemplates", verb) for verb in ("list", "watch", "create", "patch")),
+        *(("", "podtemplates", verb) for verb in ("list", "watch", "create")),
     }
 
 
-def test_namespaced_it_gets_roles_where_it_is_told_and_nothing_of_the_cluster():
-    documents = render(MODES["namespaces"] | {"crds": {"install": False}})
+def test_what_the_operator_makes_for_itself_goes_with_the_release():
+    documents = render()
+    assert one(documents, "Lease", lease.NAME)["metadata"]["namespace"] == "operators"
+    assert one(documents, "PodTemplate", heartbeat.NAME)["metadata"]["namespace"] == "operators"
+
+
+def test_namespaced_it_can_do_without_anything_of_the_cluster():
+    documents = render(MODES["namespaces"] | {"crds": {"install": False}, "rbac": {"namespaceReader": False}})
     assert {where for where, role in operators(documents)} == {*HOSPITALS, "operators"}
     assert not [each for each in documents if each["kind"].startswith(("Cluster", "CustomResource"))]
     (own,) = (role["rules"] for where, role in operators(documents) if where == "operators")
     assert {verb for group, _, verb in granted(own) if group == "consilia.dev"} == {"list", "watch"}
 
 
-def test_namespaced_it_reads_namespaces_that_it_is_told_of_where_they_share_strimzis_kafka():
-    documents = render(MODES["namespaces"] | {"rbac": {"namespaceReader": True}})
+def test_namespaced_it_reads_the_labels_of_just_the_namespaces_that_it_is_told_of():
+    documents = render(MODES["namespaces"])
     (cluster,) = (role for role in roles(documents) if role["kind"] == "ClusterRole")
     assert cluster["rules"] == [
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": HOSPITALS, "verbs": ["get"]}
