@@ -38,6 +38,17 @@ class Bare:
         """For connections to it."""
         return ssl.create_default_context(cadata=self.authority)
 
+    def ask(self, path: str) -> str:
+        """What it answers, as text.
+
+        Raises:
+            OSError: it says no, or nothing.
+        """
+        request = urllib.request.Request(f"https://{HOST}:{self.port}{path}")
+        request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, timeout=30, context=self.context()) as response:
+            return str(response.read().decode())
+
 
 @contextmanager
 def bare_cluster(folder: Path) -> Iterator[Bare]:
@@ -124,11 +135,8 @@ def _wait(bare: Bare, running: list[Guarded], folder: Path) -> None:
 
 
 def _is_ready(bare: Bare) -> bool:
-    url, headers = f"https://{HOST}:{bare.port}/readyz", {"Authorization": f"Bearer {bare.token}"}
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=30, context=bare.context()
-        ) as response:
-            return bool(response.status == 200)
+        bare.ask("/readyz")
     except OSError:
         return False
+    return True

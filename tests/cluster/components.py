@@ -99,7 +99,7 @@ DNS = Component(name="coredns", module="github.com/coredns/coredns", packages=("
 OWN = Component(
     name="own",
     module="k8s.io/kubelet",
-    packages=tuple(f"consilia.test/own/{command}" for command in ("gpu", "pause", "probe")),
+    packages=tuple(f"consilia.test/own/{command}" for command in ("gpu", "pause", "probe", "volumes")),
 )
 CONTROL = Component(
     name="kubernetes",

@@ -60,9 +60,9 @@ def _start(places: Places, options: Options, say: Say) -> Cluster:
     network.plug(addresses, cluster.state.first.pid)
     _want(cluster, node, programs.etcd, programs.apiserver)
     _start_containerd(cluster, node)
-    until(lambda: _is_ready(node), "the API server is not ready", patience=120)
+    wait_until_ready(cluster)
     say(f"the API server is ready after {time.monotonic() - began:.1f} s")
-    _want(cluster, node, programs.controller_manager, programs.scheduler)
+    _want(cluster, node, programs.controller_manager, programs.scheduler, programs.volume_provider)
     _start_agents(cluster, node)
     _want(cluster, node, *([programs.kwok] if options.fake_nodes else []))
     _apply_addons(cluster)
@@ -117,6 +117,11 @@ def _start_agents(cluster: Cluster, node: Node) -> None:
     _want(cluster, node, programs.kubelet, programs.kube_proxy)
     if node.options.gpus:
         _want(cluster, node, programs.gpu_plugin)
+
+
+def wait_until_ready(cluster: Cluster) -> None:
+    """Wait until the API server says that it is ready."""
+    until(lambda: _is_ready(cluster.node()), "the API server is not ready", patience=120)
 
 
 def _is_ready(node: Node) -> bool:

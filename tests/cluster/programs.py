@@ -105,7 +105,7 @@ def apiserver(node: Node) -> list[str]:
 
 
 def controller_manager(node: Node) -> list[str]:
-    """The controllers; volumes lie on the node's disk, which takes no other image.
+    """The controllers.
 
     The default of 20 requests a second would hold the first pod up by five seconds.
     """
@@ -119,8 +119,8 @@ def controller_manager(node: Node) -> list[str]:
         "--use-service-account-credentials",
         "--kube-api-qps=300",
         "--kube-api-burst=600",
-        "--enable-hostpath-provisioner=true",
         f"--node-monitor-grace-period={node.options.grace_s}s",
+        "--node-monitor-period=2s",
     ]
 
 
@@ -164,6 +164,11 @@ def kube_proxy(node: Node) -> list[str]:
 def gpu_plugin(node: Node) -> list[str]:
     """Graphics cards that are not there."""
     return [str(OWN.folder / "gpu"), f"-count={node.options.gpus}"]
+
+
+def volume_provider(node: Node) -> list[str]:
+    """Volumes on the nodes' disks."""
+    return [str(OWN.folder / "volumes"), f"-kubeconfig={node.key('admin.conf')}", f"-folder={node.places.run}"]
 
 
 def kwok(node: Node) -> list[str]:

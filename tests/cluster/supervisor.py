@@ -24,7 +24,6 @@ PRIVATE = (
     "/var/log/containers",
     "/run/containerd",
     "/run/netns",
-    "/tmp/hostpath_pv",
 )
 """Folders that a node writes to, wherever it is told to write: it gets its own."""
 KERNEL = {

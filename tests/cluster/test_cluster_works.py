@@ -9,7 +9,7 @@ from tests.cluster.images import PROBE
 pytestmark = pytest.mark.slow
 
 
-def pod(name, *arguments, limits=None, volumes=(), mounts=(), restart="Never"):
+def pod(name, *arguments, limits=None, volumes=(), mounts=()):
     """A pod that runs the probe, as restricted as ours are."""
     container = {
         "name": "probe",
@@ -27,7 +27,9 @@ def pod(name, *arguments, limits=None, volumes=(), mounts=(), restart="Never"):
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    spec = {"restartPolicy": restart, "containers": [container], "volumes": list(volumes), "enableServiceLinks": False}
+    spec = {"restartPolicy": "Never", "containers": [container], "volumes": list(volumes), "enableServiceLinks": False}
+    if volumes:
+        spec["securityContext"] = {"fsGroup": 65532}
     metadata = {"name": name, "labels": {"app": name}}
     return {
         "apiVersion": "v1",

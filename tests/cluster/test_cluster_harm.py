@@ -1,0 +1,135 @@
+"""What can be done to a cluster of our own, and that nothing of it is left behind or leaves the machine."""
+
+import errno
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from real_cluster import own_cluster
+
+from tests.cluster import archives, cgroups, lifecycle, network
+from tests.cluster.components import OWN
+from tests.cluster.programs import Options
+
+pytestmark = pytest.mark.slow
+
+NAME = "apart"
+OPTIONS = Options(gpus=1, grace_s=8)
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """A cluster of this file's own, where a silent node is lost after eight seconds."""
+    if "CONSILIA_KUBECONFIG" in os.environ:
+        pytest.skip("the cluster is one named by CONSILIA_KUBECONFIG: none is made")
+    with own_cluster(NAME, OPTIONS) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def worker(apart):
+    """A second node, and with it one more GPU."""
+    number = lifecycle.add_worker(apart)
+    yield number
+    if number in apart.workers():
+        lifecycle.crash_worker(apart, number)
+    apart.kubectl("delete", "node", apart.node(number).name, "--ignore-not-found")
+
+
+def await_ready(cluster, number, status):
+    cluster.wait(f"node/{cluster.node(number).name}", f"condition=Ready={status}", "default", seconds=60)
+
+
+def await_another(cluster, program, earlier):
+    """The process that a program runs as, now that the earlier one is gone."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        process = cluster.node_processes().get(program)
+        if process and process != earlier:
+            return process
+        time.sleep(0.1)
+    raise AssertionError(f"{program} does not come back")
+
+
+def test_who_starts_it_again_gets_the_one_that_runs(apart):
+    assert lifecycle.up(NAME, OPTIONS, lambda line: None).state == apart.state
+
+
+def test_it_is_beside_the_shared_one_and_has_addresses_of_its_own(apart, real_cluster):
+    servers = {
+        cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
+        for cluster in (apart, real_cluster)
+    }
+    assert len(servers) == 2
+
+
+@pytest.mark.parametrize("program", ["kubelet", "kube-apiserver", "containerd"])
+def test_a_program_that_is_killed_comes_back(apart, program):
+    another = await_another(apart, program, apart.kill(program))
+    assert another.lives
+    lifecycle.wait_until_ready(apart)
+    await_ready(apart, 0, "true")
+
+
+def test_silent_nodes_are_lost_and_one_comes_back(apart, worker):
+    apart.stop("kubelet")
+    lifecycle.crash_worker(apart, worker)
+    await_ready(apart, worker, "Unknown")
+    await_ready(apart, 0, "Unknown")
+    apart.start("kubelet")
+    await_ready(apart, 0, "true")
+    assert "kubelet" in apart.node_processes()
+
+
+def image(folder, content):
+    (folder / "program").write_bytes(content)
+    archives.write(folder / "image.tar", "localhost/consilia-test-image:1", folder / "program", architecture="amd64")
+    return folder / "image.tar"
+
+
+def test_an_image_is_imported_once_until_it_changes(apart, tmp_path):
+    one = image(tmp_path, os.urandom(16))
+    assert apart.load(one) == ["localhost/consilia-test-image:1"]
+    assert apart.load(one) == []
+    assert apart.load(image(tmp_path, os.urandom(16))) == ["localhost/consilia-test-image:1"]
+
+
+def traces(cluster):
+    """What a running cluster leaves on this machine, and one that is down must not."""
+    run, pods = str(cluster.places.run), str(cluster.places.images(0))
+    found = [f"process {path}" for path in Path("/proc").glob("[0-9]*/cmdline") if mentions(path, run, pods)]
+    found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line]
+    found += [f"group {path}" for path in cgroups.leftover(cluster.node().cgroup)]
+    found += [f"device {cluster.addresses.device}"] if network.is_plugged(cluster.addresses) else []
+    return found + ([f"folder {run}"] if Path(run).exists() else [])
+
+
+def mentions(path, *words):
+    try:
+        text = path.read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(word in text for word in words)
+
+
+def test_when_it_is_down_nothing_is_left_and_its_addresses_are_unreachable(apart):
+    assert traces(apart)
+    lifecycle.down(NAME)
+    assert traces(apart) == []
+    assert network.is_guarded(apart.addresses)
+    for address in (apart.addresses.node(0), apart.addresses.services[1], apart.addresses.pods[5]):
+        began = time.monotonic()
+        with pytest.raises(OSError, match="No route") as refused:
+            socket.create_connection((str(address), 6443), timeout=10)
+        assert refused.value.errno == errno.EHOSTUNREACH
+        assert time.monotonic() - began < 1
+
+
+def test_up_again_it_has_its_images_and_none_of_its_pods(apart, tmp_path):
+    again = lifecycle.up(NAME, OPTIONS, lambda line: None)
+    probe = tmp_path / "probe.tar"
+    archives.write(probe, "localhost/consilia-test-probe:1", OWN.folder / "probe", architecture="amd64")
+    assert again.load(probe) == []
+    assert [pod["metadata"]["namespace"] for pod in again.get("pods", "--all-namespaces")["items"]] == ["kube-system"]
