@@ -115,12 +115,16 @@ class Program:
     @property
     def port(self) -> Port:
         """Its status port, as soon as it says which it is."""
-        deadline = monotonic() + 30
-        while not (found := re.search(r"status on port (\d+)", self.text())):
+        return Port(int(self.says(r"status on port (\d+)")[1]))
+
+    def says(self, pattern: str) -> re.Match[str]:
+        """Wait until it has."""
+        deadline = monotonic() + 60
+        while not (found := re.search(pattern, self.text())):
             assert self.process.poll() is None, self.text()
             assert monotonic() < deadline, self.text()
             sleep(0.02)
-        return Port(int(found[1]))
+        return found
 
     def text(self) -> str:
         return self.output.read_text()

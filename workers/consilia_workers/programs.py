@@ -63,6 +63,7 @@ def aggregator(path: Path) -> int:
         run_aggregator(Aggregator(job, log, identity, roster, lambda: _initial(path, settings), status))
     status.rest()
     give_back_memory()
+    logging.getLogger("consilia.aggregator").info("the job is over; its status is served until SIGTERM")
     stay_until_sigterm()
     return 0
 
