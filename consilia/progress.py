@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from consilia.api.scalars import Sha256
+from consilia.api.resource import REASON_PATTERN
+from consilia.api.scalars import Name, Sha256, ShortText
+from consilia.api.task_spec import HOSPITALS_AT_MOST
 
 STATUS_PORT = 8080
 """Where aggregator and trainers serve /progress, /metrics and /healthz."""
@@ -19,7 +21,11 @@ JobPhase = Literal["Starting", "Waiting", "Training", "Evaluating", "Finished"]
 PartState = Literal["Absent", "Ready", "Training", "Sent", "Late", "Left"]
 TrainerState = Literal["Starting", "Waiting", "Training", "Sending", "Finished", "Failed"]
 Text = Annotated[str, Field(max_length=1024)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Moment = Annotated[float, Field(ge=0, lt=2**33, allow_inf_nan=False)]
+"""Seconds since 1970, for the next 245 years."""
+Reason = Annotated[str, Field(pattern=REASON_PATTERN, max_length=128)]
+"""Becomes the reason of a condition."""
 
 
 class _Snapshot(BaseModel):
@@ -29,7 +35,7 @@ class _Snapshot(BaseModel):
 class PartProgress(_Snapshot):
     """One hospital, as the aggregator sees it."""
 
-    name: str
+    name: Name
     state: PartState
     round: Count | None = None
     """The last round whose update of this hospital counted."""
@@ -48,7 +54,7 @@ class Ending(_Snapshot):
     """How the job ended."""
 
     outcome: Literal["Succeeded", "Failed"]
-    reason: Text
+    reason: Reason
     message: Text = ""
 
 
@@ -61,20 +67,20 @@ class JobProgress(_Snapshot):
     """Grows with every change, and starts above every earlier process's: microseconds since 1970, which canonical JSON
     can still write as a whole number."""
     phase: JobPhase
-    started: float | None = None
+    started: Moment | None = None
     """When the first round opened, in seconds since 1970, as the log has it."""
     round: Count = 0
     """The open round, or the last one."""
     rounds_completed: Count = 0
-    last_round_seconds: float | None = None
+    last_round_seconds: Moment | None = None
     updates_received: Count = 0
     """For the open round."""
-    deadline: float | None = None
+    deadline: Moment | None = None
     """Of the open round, in seconds since 1970."""
     extensions: Count = 0
     """How often the open round was given more time."""
-    hospitals: tuple[PartProgress, ...] = ()
-    metrics: dict[str, float] = {}
+    hospitals: Annotated[tuple[PartProgress, ...], Field(max_length=HOSPITALS_AT_MOST)] = ()
+    metrics: Annotated[dict[ShortText, float], Field(max_length=32)] = {}
     """The last evaluation of the global model, as means over the hospitals."""
     model: ModelProgress | None = None
     ending: Ending | None = None

@@ -82,13 +82,17 @@ class Resource(ApiObject):
     metadata: Metadata
 
 
+REASON_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+"""Of a condition's reason, as Kubernetes has it."""
+
+
 class Condition(ApiObject):
     """One aspect of where an object stands, as Kubernetes' API conventions define it."""
 
     type: str = Field(max_length=63, description="Which aspect.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(
-        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        pattern=REASON_PATTERN,
         max_length=128,
         description="Why, as one CamelCase word for programs.",
     )

@@ -131,9 +131,10 @@ class ApiServer:
         """Events as they come, for so many seconds at most: `{"type": …, "object": …}`."""
         query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(int(seconds))}
         query |= {"resourceVersion": version} | ({"labelSelector": selector} if selector else {})
-        response = await self._send("GET", f"{_path(kind, namespace)}?{urlencode(query)}", timeout=seconds + 30)
+        path = f"{_path(kind, namespace)}?{urlencode(query)}"
+        response = await self._send("GET", path, timeout=seconds + 30)
         try:
-            yield _lines(response)
+            yield _lines(response, path)
         finally:
             response.close()
 
@@ -204,12 +205,15 @@ def _refusal(method: str, path: str, status: int, body: bytes) -> ApiRefused | A
     return ApiRefused(status, message)
 
 
-async def _lines(response: ClientResponse) -> AsyncIterator[Document]:
+async def _lines(response: ClientResponse, path: str) -> AsyncIterator[Document]:
     rest = b""
-    async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+    try:
+        async for chunk in response.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+    except _BROKEN as error:
+        raise _unavailable("GET", path, error) from error
 
 
 def _address(document: Mapping[str, Any]) -> str:

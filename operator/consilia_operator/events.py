@@ -14,6 +14,7 @@ logger = logging.getLogger("consilia.operator.events")
 
 REPORTER = "consilia.dev/operator"
 _LONGEST = 1024
+"""Of a note, in bytes."""
 _WARNINGS = {
     ("Accepted", "False"), ("Failed", "True"), ("Denied", "True"), ("Ready", "False"),
     ("Joined", "False"), ("TransportReady", "False"),
@@ -35,7 +36,7 @@ def event(regarding: Mapping[str, Any], condition: Mapping[str, Any], now: datet
         "action": condition["type"],
         "reason": condition["reason"],
         "type": "Warning" if warning else "Normal",
-        "note": f"{condition['type']} is {condition['status']}. {condition.get('message', '')}".strip()[:_LONGEST],
+        "note": _cut(f"{condition['type']} is {condition['status']}. {condition.get('message', '')}".strip()),
         "regarding": {
             "apiVersion": regarding["apiVersion"],
             "kind": regarding["kind"],
@@ -44,6 +45,10 @@ def event(regarding: Mapping[str, Any], condition: Mapping[str, Any], now: datet
             "uid": metadata["uid"],
         },
     }
+
+
+def _cut(note: str) -> str:
+    return note.encode()[:_LONGEST].decode(errors="ignore")
 
 
 async def post(api: ApiServer, regarding: Mapping[str, Any], condition: Mapping[str, Any], now: datetime) -> None:

@@ -11,12 +11,14 @@ from pydantic import ValidationError
 
 from consilia.api import Dataset, HospitalTask
 from consilia.api.support import unsupported
+from consilia.errors import ManifestError
 from consilia.progress import TrainerProgress
 from consilia_operator import offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
 from consilia_operator.conditions import Finding, condition, holds, settle
 from consilia_operator.context import Context, now, write_status
+from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
 from consilia_operator.manifests import network, trainer
 from consilia_operator.names import APPLIED, TASK
@@ -25,7 +27,7 @@ from consilia_operator.overtime import BACKOFF
 from consilia_operator.progress_watch import Source
 from consilia_operator.store import Document, Key, key_of
 
-_SOON = 3.0
+_SOON, _LATER = 3.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
         context.progress.follow(key, None)
         return None
     seen = await decide(context, observe(context, document))
-    if seen.papers and seen.dataset:
-        seen = await train(context, seen)
+    seen = await (train(context, seen) if seen.papers and seen.dataset else stop(context, seen))
     await write_status(context, document, report(seen))
     return seen.again
 
@@ -133,6 +134,14 @@ def _denied(reason: str, message: str) -> Finding:
     return Finding("Denied", True, reason, message)
 
 
+async def stop(context: Context, seen: Seen) -> Seen:
+    """Without an approval there is no trainer, even if there was one before: a hospital may take its word back."""
+    if not seen.job:
+        return seen
+    await _let_go(context, seen)
+    return seen.but(Finding("Training", False, "NotApproved", "The hospital does not agree to it now."))
+
+
 async def train(context: Context, seen: Seen) -> Seen:
     """Have the trainer run, or not while the offer is suspended; and say how it is."""
     assert seen.task is not None and seen.papers is not None and seen.dataset is not None  # noqa: PT018
@@ -150,7 +159,13 @@ async def train(context: Context, seen: Seen) -> Seen:
         operator_namespace=context.namespace,
         backoff_limit=_backoff_limit(seen.papers),
     )
-    if not await _run(context, seen, parts):
+    try:
+        runs = await _run(context, seen, parts)
+    except (ManifestError, ApiRefused) as error:
+        if isinstance(error, Conflict):
+            raise
+        return seen.but(Finding("Training", False, "TrainerRefused", str(error)), again=_LATER)
+    if not runs:
         return seen.but(Finding("Training", False, "TrainerStarting", "The trainer is replaced."), again=_SOON)
     _listen(context, seen)
     return seen.but(_training(seen))
@@ -177,7 +192,7 @@ async def _run(context: Context, seen: Seen, parts: trainer.TrainerParts) -> boo
 
 
 async def _let_go(context: Context, seen: Seen) -> None:
-    context.progress.follow(key_of(HOSPITAL_TASK, seen.document), None)
+    context.progress.forget(key_of(HOSPITAL_TASK, seen.document))
     if seen.job:
         metadata = seen.job["metadata"]
         await context.applying.delete(JOB, metadata["namespace"], metadata["name"], uid=metadata["uid"])

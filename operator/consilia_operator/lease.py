@@ -42,9 +42,17 @@ class Lease:
         """
         while True:
             await asyncio.sleep(self.seconds / 3)
-            if not await self._try() or monotonic() > self._held_until:
+            if not await self._try_in_time():
                 message = f"the Lease {self.namespace}/{NAME} was lost."
                 raise FencedError(message, remedy="Nothing needs to be done: the operator starts again.")
+
+    async def _try_in_time(self) -> bool:
+        """Whether it was renewed before it ended; an API server that keeps us waiting does not prolong it."""
+        try:
+            async with asyncio.timeout(self._held_until - monotonic()):
+                return await self._try()
+        except TimeoutError:
+            return False
 
     async def release(self) -> None:
         """Let the next one have it at once."""

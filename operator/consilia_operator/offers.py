@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from consilia.api import FederatedJob, HospitalTask
 from consilia.errors import ConsiliaError
+from consilia.kafka.settings import KafkaSettings
 from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Roster
 from consilia_operator.context import Context
@@ -16,6 +17,7 @@ from consilia_operator.kinds import CONFIG_MAP, SECRET
 from consilia_operator.manifests.aggregator import JOB_FILE, ROSTER_FILE
 from consilia_operator.manifests.offer import log_secret
 from consilia_operator.store import Document
+from consilia_operator.transport.interface import KAFKA_JSON
 
 _DECIDED_ON = (
     "dataset", "task", "rounds", "training", "evaluation", "personalization", "privacy", "secure_aggregation",
@@ -51,7 +53,8 @@ async def read(context: Context, task: HospitalTask, document: Document) -> Pape
     secret = await context.api.get(SECRET, namespace, log_secret(name))
     if config is None or secret is None:
         return Incomplete(f"The hub has not sent the ConfigMap {name} and the Secret {log_secret(name)} yet.", False)
-    papers = parse(config["data"], {key: base64.b64decode(value) for key, value in secret["data"].items()})
+    log = {key: base64.b64decode(value) for key, value in secret.get("data", {}).items()}
+    papers = parse(config.get("data", {}), log)
     if isinstance(papers, Papers) and (wrong := differences(task, papers)):
         return Incomplete(wrong, True)
     if isinstance(papers, Papers):
@@ -63,6 +66,7 @@ def parse(data: Mapping[str, str], log: Mapping[str, bytes]) -> Papers | Incompl
     """From what lies in the ConfigMap and the Secret."""
     try:
         job = FederatedJob.model_validate_json(data[JOB_FILE])
+        KafkaSettings.model_validate_json(log[KAFKA_JSON])
         return Papers(job=job, roster=Roster.parse(json.loads(data[ROSTER_FILE])), log=log)
     except (KeyError, ValueError, ValidationError, ConsiliaError) as error:
         return Incomplete(f"The offer's papers cannot be read: {error}. Ask the hub to make the job anew.", True)

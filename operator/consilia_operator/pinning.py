@@ -41,15 +41,18 @@ async def recover(context: Context, job: Document) -> Pinned | None:
     return _remember(context, job, found)
 
 
-async def pin(context: Context, job: Document, hospitals: Sequence[str]) -> Pinned:
-    """Pin the roster, with these hospitals unless it is pinned already."""
+async def pin(context: Context, job: Document, hospitals: Sequence[str]) -> Pinned | str:
+    """Pin the roster, with these hospitals unless it is pinned already; or why it cannot be."""
     if known := await recover(context, job):
         return known
     secret = await context.api.create_once(aggregator.identity(job))
+    if not _owned(secret, job):
+        return _taken(secret)
     key = PublicKey.from_text(base64.b64decode(secret["data"][aggregator.PUBLIC_FILE]).decode())
     keys = {name: PublicKey.from_text(_key_of(context, job, name)) for name in sorted(hospitals)}
     roster = Roster(aggregator=key, hospitals=keys)
-    return _remember(context, job, await context.api.create_once(aggregator.pinned_roster(job, roster.as_json())))
+    found = await context.api.create_once(aggregator.pinned_roster(job, roster.as_json()))
+    return _remember(context, job, found) if _owned(found, job) else _taken(found)
 
 
 def _remember(context: Context, job: Document, config_map: Mapping[str, Mapping[str, str]]) -> Pinned:
@@ -62,6 +65,12 @@ def _key_of(context: Context, job: Document, name: str) -> str:
     hospital = context.store.get(Key(HOSPITAL, job["metadata"]["namespace"], name))
     assert hospital is not None, "admitted hospitals are in the store"
     return str(hospital["spec"].get("publicKey") or hospital["status"]["publicKey"])
+
+
+def _taken(found: Document) -> str:
+    kind, metadata = found["kind"], found["metadata"]
+    where = f"-n {metadata['namespace']} delete {kind.lower()} {metadata['name']}"
+    return f"There is another's {kind} {metadata['name']}. An older job's goes by itself; another: kubectl {where}."
 
 
 def _owned(found: Document, job: Document) -> bool:

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 Document = Mapping[str, Any]
 D = TypeVar("D", bound=Document)
-GPU = re.compile(r"Insufficient (nvidia\.com/\S+|\S*gpu\S*)")
-_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
+GPU = re.compile(r"Insufficient (nvidia\.com/[\w.-]*\w|[\w./-]*gpu(?:[\w./-]*\w)?)")
+_IMAGE = {
+    "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
+    "RegistryUnavailable", "SignatureValidationFailed",
+}  # fmt: skip
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _LONGEST_EXCUSE = 300
 
@@ -66,7 +69,7 @@ def _waiting(container: Document, waiting: Document) -> Trouble | None:
 
 def last_words(container: Document) -> str:
     """How the container ended the last time, and the end of what it wrote."""
-    ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     if not ended:
         return ""
     how = "ran out of memory" if ended.get("reason") == "OOMKilled" else f"exit code {ended.get('exitCode')}"

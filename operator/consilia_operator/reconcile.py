@@ -12,6 +12,7 @@ from consilia_operator import admission, overtime, pinning, pods, sweeping
 from consilia_operator.admission import Admission
 from consilia_operator.conditions import Finding, holds
 from consilia_operator.context import Context, now, write_status
+from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import DEPLOYMENT, FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, POD
 from consilia_operator.manifests import aggregator, network
 from consilia_operator.manifests.offer import Offer, hospital_task, papers
@@ -23,6 +24,7 @@ from consilia_operator.store import Document, Key, key_of
 from consilia_operator.transport.interface import NotReady, Ready
 
 _ENDED_BY_US = frozenset({"DeadlineExceeded", "SchedulingTimeout", "BackoffLimitExceeded"})
+_REFUSED_AGAIN = 5.0
 _LEAVE_IN_PEACE = 60.0
 """How long trainers have to hear that the job is over before their pods are taken away, in seconds."""
 
@@ -90,17 +92,21 @@ async def provide(context: Context, seen: Seen) -> Seen:
     """Make what the job needs, in this order: keys, the log, offers, the aggregator. What was learnt comes back."""
     assert seen.job is not None
     pinned = await pinning.pin(context, seen.document, seen.admission.hospitals)
+    if isinstance(pinned, str):
+        return replace(seen, refused=pinned)
     seen = replace(seen, admission=_accepted(pinned))
     ready = await context.transport.prepare(seen.document, pinned.hospitals)
     if isinstance(ready, NotReady):
         return replace(seen, transport=Finding("TransportReady", False, ready.reason, ready.message))
-    await _offer(context, seen.document, pinned, ready)
-    await _aggregate(context, seen.document, pinned, ready)
+    refused = [*await _offer(context, seen.document, pinned, ready), *await _aggregate(context, seen, pinned, ready)]
     _listen(context, seen, pinned)
+    seen = replace(seen, refused=" ".join(refused))
     return replace(seen, transport=Finding("TransportReady", True, "KafkaReady", "The log is ready."))
 
 
-async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) -> None:
+async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) -> list[str]:
+    """Ask every hospital; who cannot be asked does not keep the others waiting. Why they cannot be."""
+    refused = []
     for name in pinned.hospitals:
         offer = Offer(
             job=job,
@@ -109,26 +115,39 @@ async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) 
             roster_digest=pinned.roster.digest(),
             withdrawn=False,
         )
-        task = hospital_task(offer)
-        await context.applying.apply(task)
-        made = context.store.get(key_of(HOSPITAL_TASK, task))
-        if made is not None:
-            for paper in papers(offer, made, ready.parties[name].files):
-                await context.applying.apply(paper)
+        try:
+            await _hand_over(context, offer, ready)
+        except ApiRefused as error:
+            refused.append(f"{name} cannot be asked: {error}")
+    return refused
 
 
-async def _aggregate(context: Context, job: Document, pinned: Pinned, ready: Ready) -> None:
+async def _hand_over(context: Context, offer: Offer, ready: Ready) -> None:
+    task = hospital_task(offer)
+    await context.applying.apply(task)
+    made = context.store.get(key_of(HOSPITAL_TASK, task))
+    if made is not None:
+        for paper in papers(offer, made, ready.parties[offer.hospital].files):
+            await context.applying.apply(paper)
+
+
+async def _aggregate(context: Context, seen: Seen, pinned: Pinned, ready: Ready) -> list[str]:
+    """Have the aggregator run. Why it cannot."""
     files = ready.parties[aggregator.AGGREGATOR].files
     parts = aggregator.AggregatorParts(
-        job=job,
+        job=seen.document,
         roster=pinned.roster.as_json(),
         log=files,
         log_address=network.address_of(files, context.settings.cluster_domain),
         running=True,
         operator_namespace=context.namespace,
     )
-    for document in aggregator.documents(parts, context.settings):
-        await context.applying.apply(document)
+    try:
+        for document in aggregator.documents(parts, context.settings):
+            await context.applying.apply(document)
+    except ApiRefused as error:
+        return [f"The aggregator cannot be made: {error}"]
+    return []
 
 
 def _listen(context: Context, seen: Seen, pinned: Pinned) -> None:
@@ -143,7 +162,7 @@ def _listen(context: Context, seen: Seen, pinned: Pinned) -> None:
 
 async def stand_down(context: Context, seen: Seen) -> None:
     """Give back all pods. What is on the log stays, and so does all that is needed to go on."""
-    context.progress.follow(key_of(FEDERATED_JOB, seen.document), None)
+    context.progress.forget(key_of(FEDERATED_JOB, seen.document))
     key = Key(DEPLOYMENT, seen.document["metadata"]["namespace"], aggregator.name_of(seen.document))
     deployment = context.store.get(key)
     if deployment and deployment["spec"].get("replicas") != 0:
@@ -186,4 +205,6 @@ def _again(seen: Seen) -> float | None:
     waits = [seen.admission.again, overtime.next_deadline(seen.document, seen.now)]
     if seen.transport and seen.transport.holds is False:
         waits.append(5.0)
+    if seen.refused:
+        waits.append(_REFUSED_AGAIN)
     return min((wait for wait in waits if wait is not None), default=None)

@@ -1,6 +1,7 @@
 """A FederatedJob's status from what was seen: conditions, rounds, hospitals, and the line of `kubectl get`. Pure."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from consilia_operator.conditions import Finding, condition, finished, holds, se
 from consilia_operator.overtime import Overtime
 
 Document = Mapping[str, Any]
+_PHASES = frozenset({"AggregatorStarting", "WaitingForHospitals"})
+"""Why rounds are not run, in the aggregator's own words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class Seen:
     """The aggregator's."""
     progress: JobProgress | None = None
     overtime: Overtime | None = None
+    refused: str = ""
+    """What the API server does not let us make, and why."""
     now: datetime
 
     @property
@@ -44,6 +49,11 @@ class Seen:
     def suspended(self) -> bool:
         """Whether it shall have no pods."""
         return bool(self.document["spec"].get("runPolicy", {}).get("suspend", False))
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the aggregator spoke to an earlier process and not to this one yet: what it said still stands."""
+        return self.progress is None and "round" in self.before
 
     @property
     def over(self) -> bool:
@@ -61,7 +71,7 @@ def report(seen: Seen) -> dict[str, Any]:
     status = before | {"observedGeneration": generation, "conditions": conditions}
     if seen.progress and seen.job:
         status |= _progress(seen.job, seen.progress)
-    if seen.job and seen.admission.yes and (seen.progress or "startTime" not in before):
+    if seen.job and seen.admission.yes and not seen.unheard:
         status["hospitals"] = hospital_rows.rows(seen.admission.hospitals, seen.tasks, seen.progress)
     if finished(conditions):
         status["completionTime"] = timestamp(seen.now)
@@ -74,12 +84,13 @@ def _findings(seen: Seen) -> list[Finding]:
     found = [seen.admission.accepted]
     if seen.transport:
         found.append(seen.transport)
-    if seen.job and seen.admission.yes:
+    if seen.job and seen.admission.yes and not seen.unheard:
         found.append(_quorum(seen, seen.job))
     if seen.suspended or condition(seen.before.get("conditions", ()), "Suspended"):
         found.append(_suspended(seen))
-    found.append(Finding("Running", False, ending.reason, "The job has ended.") if ending else _running(seen))
-    return [*found, ending] if ending else found
+    if ending:
+        return [*found, Finding("Running", False, ending.reason, "The job has ended."), ending]
+    return [*found, *_running(seen)]
 
 
 def _ending(seen: Seen) -> Finding | None:
@@ -105,8 +116,6 @@ def _quorum(seen: Seen, job: FederatedJob) -> Finding:
     if seen.progress and seen.progress.started is not None:
         there = hospital_rows.present(seen.progress)
         return Finding("QuorumMet", True, "HospitalsReady", f"{there} of {total} hospitals take part; {needed} needed.")
-    if seen.progress is None and holds(seen.before.get("conditions", ()), "QuorumMet"):
-        return Finding("QuorumMet", True, "HospitalsReady", f"{needed} of {total} hospitals were ready.")
     waiting = hospital_rows.waiting_for(seen.admission.hospitals, seen.tasks, seen.progress)
     message = f"{needed} of {total} hospitals must be ready. {waiting}".strip()
     return Finding("QuorumMet", False, hospital_rows.commonest_reason(seen.tasks) or "WaitingForHospitals", message)
@@ -118,21 +127,36 @@ def _suspended(seen: Seen) -> Finding:
     return Finding("Suspended", False, "Resumed", "The job goes on from the log.")
 
 
-def _running(seen: Seen) -> Finding:
+def _running(seen: Seen) -> Iterator[Finding]:
     """Whether rounds are being run, and if not, the nearest cause."""
+    if hindrance := _hindrance(seen):
+        yield hindrance
+    elif seen.progress:
+        yield _phase(seen.progress)
+    elif not seen.unheard or _stood_still(seen.before.get("conditions", ())):
+        yield Finding("Running", False, "AggregatorStarting", "The aggregator has not been heard of yet.")
+
+
+def _stood_still(before: Sequence[Document]) -> bool:
+    """Whether there was a hindrance that is no more."""
+    running = condition(before, "Running")
+    return running is None or (running["status"] != "True" and running["reason"] not in _PHASES)
+
+
+def _hindrance(seen: Seen) -> Finding | None:
+    """What keeps the aggregator from running."""
     if seen.suspended:
         return Finding("Running", False, "Suspended", "Suspended jobs have no pods.")
     if not seen.admission.yes:
         return Finding("Running", False, seen.admission.accepted.reason, "The job is not accepted yet.")
     if seen.transport and seen.transport.holds is False:
         return Finding("Running", False, seen.transport.reason, "The log is not ready yet.")
+    if seen.refused and not (seen.progress and seen.progress.started):
+        return Finding("Running", False, "Refused", f"{seen.refused} See to it; it is tried again.")
     newest = pods.newest(seen.pods)
     if newest and (trouble := pods.trouble(newest)):
         return Finding("Running", False, trouble.reason, f"The aggregator does not run. {trouble.message}")
-    if seen.progress is None:
-        running = holds(seen.before.get("conditions", ()), "Running")
-        return Finding("Running", running, "AggregatorStarting", "The aggregator has not been heard of yet.")
-    return _phase(seen.progress)
+    return None
 
 
 def _phase(progress: JobProgress) -> Finding:
@@ -159,8 +183,8 @@ def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
         found["startTime"] = timestamp(datetime.fromtimestamp(progress.started, UTC))
     if progress.last_round_seconds is not None:
         found["lastRoundSeconds"] = f"{progress.last_round_seconds:.3f}"
-    if progress.metrics:
-        found["metrics"] = [{"name": name, "value": f"{value:.6g}"} for name, value in progress.metrics.items()]
+    if metrics := {name: value for name, value in progress.metrics.items() if math.isfinite(value)}:
+        found["metrics"] = [{"name": name, "value": f"{value:.6g}"} for name, value in metrics.items()]
     if progress.model:
         uri = f"kafka:///{topics.model(job.log_name)}"
         found["model"] = {"uri": uri, "digest": progress.model.digest, "round": progress.model.round}

@@ -80,7 +80,5 @@ class Store:
 
 
 def _newer(new: Document, old: Document) -> bool:
-    """By resourceVersion, which etcd lets grow (KEP-5504); a new uid is always newer."""
-    if new["metadata"]["uid"] != old["metadata"]["uid"]:
-        return bool(new["metadata"]["creationTimestamp"] >= old["metadata"]["creationTimestamp"])
+    """By resourceVersion, which grows over all objects of a kind, whatever their uids (KEP-5504)."""
     return int(new["metadata"]["resourceVersion"]) > int(old["metadata"]["resourceVersion"])

@@ -22,9 +22,10 @@ async def clear_away(context: Context, key: Key) -> None:
     own = {JOB: key.name, JOB_NAMESPACE: key.namespace}
     for task in list(context.store.matching(HOSPITAL_TASK, None, own)):
         metadata = task["metadata"]
-        if metadata["labels"][JOB_UID] != uid:
+        theirs = metadata["labels"].get(JOB_UID)
+        if theirs != uid:
             await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-            context.remembered.pop((metadata["labels"][JOB_UID], "roster"), None)
+            context.remembered.pop((theirs, "roster"), None)
     context.applying.forget(key.namespace, key.name)
     if context.store.get(Key(STATEFUL_SET, key.namespace, KAFKA)):
         context.look_at(STATEFUL_SET, key.namespace, KAFKA)
@@ -54,5 +55,5 @@ def orphaned(context: Context) -> Iterable[Key]:
         labels = task["metadata"].get("labels", {})
         key = Key(FEDERATED_JOB, labels.get(JOB_NAMESPACE, ""), labels.get(JOB, ""))
         living = context.store.get(key)
-        if key.name and (living is None or living["metadata"]["uid"] != labels.get(JOB_UID)):
+        if key.name and key.namespace and (living is None or living["metadata"]["uid"] != labels.get(JOB_UID)):
             yield key

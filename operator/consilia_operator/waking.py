@@ -38,7 +38,8 @@ def _dependents(store: Store, key: Key, document: Document) -> Iterator[Key]:
             yield from _hospitals_called(store, key.namespace)
         case kinds.HOSPITAL_TASK:
             labels = document["metadata"].get("labels", {})
-            yield Key(kinds.FEDERATED_JOB, labels.get(JOB_NAMESPACE, ""), labels.get(JOB, ""))
+            if labels.get(JOB) and labels.get(JOB_NAMESPACE):  # somebody may have made one by hand
+                yield Key(kinds.FEDERATED_JOB, labels[JOB_NAMESPACE], labels[JOB])
 
 
 def _waiting_jobs(store: Store, namespace: str, condition: str) -> Iterator[Key]:

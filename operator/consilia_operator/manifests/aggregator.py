@@ -154,7 +154,15 @@ def _deployment(parts: AggregatorParts, settings: OperatorSettings, digest: str)
 
 def _service(job: Document) -> Document:
     port = {"name": pod.STATUS, "port": STATUS_PORT, "targetPort": pod.STATUS, "protocol": "TCP"}
-    return _named(SERVICE, job) | {"spec": {"selector": _pod_labels(job), "ports": [port]}}
+    document = _named(SERVICE, job)
+    document["metadata"]["name"] = service_name(job)
+    return document | {"spec": {"selector": _pod_labels(job), "ports": [port]}}
+
+
+def service_name(job: Mapping[str, Any]) -> str:
+    """What the Service is called: as all the others, but a Service's name begins with a letter (RFC 1035)."""
+    name = job["metadata"]["name"]
+    return child(name if name[0].isalpha() else f"job-{name}", AGGREGATOR)
 
 
 def _policy(parts: AggregatorParts, settings: OperatorSettings) -> Document:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -30,6 +31,8 @@ Document = dict[str, Any]
 
 TRAINER = "trainer"
 GPU = "nvidia.com/gpu"
+_CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(m?)")
+_MOST_THREADS = 256
 EXIT_FAILED = 1
 """How a trainer ends that must not be started again; see consilia_workers.programs."""
 
@@ -141,12 +144,14 @@ def _with_gpus(sizes: Resources, gpus: int) -> Resources:
 
 
 def _threads(template: Document) -> int:
-    """As many threads as whole cores are asked for; more would take turns."""
+    """As many threads as whole cores are asked for; more would take turns. Of an amount that is none: one."""
     resources = template["spec"]["containers"][0].get("resources", {})
     asked = resources.get("limits", {}).get("cpu") or resources.get("requests", {}).get("cpu") or "1"
-    text = str(asked)
-    cores = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
-    return max(1, math.ceil(cores))
+    amount = _CPU.fullmatch(str(asked))
+    if amount is None:
+        return 1
+    cores = float(amount[1]) / (1000 if amount[2] else 1)
+    return min(max(1, math.ceil(cores)), _MOST_THREADS)
 
 
 def _job(parts: TrainerParts, template: Document) -> Document:
