@@ -7,6 +7,7 @@ file and to Python by the fixture `names_on_loopback`.
 import base64
 import json
 import random
+import shutil
 import socket
 import sys
 from contextlib import contextmanager, suppress
@@ -93,12 +94,16 @@ class BrokersOnLoopback:
         found = self._api.there(STATEFUL_SET, self._namespace, KAFKA)
         self._api.put(found | {"status": {"readyReplicas": ready}})
 
-    def kill(self):
-        for node in self._nodes.values():
-            node.kill()
-        for node in self._nodes.values():
-            node.wait()
-        self._nodes.clear()
+    def kill(self, *numbers):
+        """These, or all."""
+        for number in numbers or tuple(self._nodes):
+            self._nodes[number].kill()
+            self._nodes.pop(number).wait()
+
+    def lose_disks(self):
+        """Of brokers that do not run."""
+        for data in self._folder.glob("pod-*/data"):
+            shutil.rmtree(data)
 
 
 @contextmanager
