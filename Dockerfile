@@ -126,14 +126,24 @@ EXPOSE 8080
 ENTRYPOINT ["python", "-m", "consilia_workers"]
 COPY --from=project /project /opt/consilia
 
-FROM runtime AS kafka
+FROM runtime AS java
 COPY --from=locks /locks/kafka.txt /opt/consilia/share/locks/
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
     --mount=type=secret,id=network --mount=type=secret,id=ca \
     /tools/bin/install-locked /opt/consilia/share/locks/kafka.txt
 # Where consilia.broker looks for the jars and for what a formatted folder begins with.
 ENV CONSILIA_CACHE=/opt/kafka
+
+# A folder that Kafka's own tool formatted: with it a new broker starts a Java process earlier.
+FROM java AS formatted
 COPY --from=jars /jars /opt/kafka
+WORKDIR /build
+COPY consilia/__init__.py consilia/certificates.py consilia/errors.py consilia/
+COPY consilia/broker consilia/broker
+RUN PYTHONPATH=/build python -m consilia.broker.node --image && chmod -R a+rX /opt/kafka
+
+FROM java AS kafka
+COPY --from=formatted /opt/kafka /opt/kafka
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title=consilia-kafka \

@@ -1,4 +1,4 @@
-"""Build the images and say where they are: `python -m scripts.images [NAME...]`, one line an image: tag, tab, archive."""
+"""Build the images: `python -m scripts.images [NAME...]`; prints one line an image: its tag, a tab, its archive."""
 
 import argparse
 import os

@@ -28,16 +28,18 @@ def export(buildah: Buildah, name: str, tag: str, archive: Path) -> None:
 
 
 def forget(layout: Path) -> None:
-    """Take away the layers that no image of the layout has any more."""
-    blobs = layout / "blobs" / "sha256"
-    used = {digest for manifest in _index(layout)["manifests"] for digest in _blobs(layout, manifest)}
-    for path in blobs.iterdir():
+    """Take away what has no name any more, and the layers that no image of the layout has."""
+    index = _index(layout)
+    index["manifests"] = [each for each in index["manifests"] if _name(each)]
+    (layout / INDEX).write_text(json.dumps(index), encoding="utf-8")
+    used = {digest for manifest in index["manifests"] for digest in _blobs(layout, manifest)}
+    for path in (layout / "blobs" / "sha256").iterdir():
         if f"sha256:{path.name}" not in used:
             path.unlink()
 
 
 def _write(archive: tarfile.TarFile, layout: Path, manifest: dict[str, Any], tag: str) -> None:
-    """containerd takes the name from the first annotation, others from the second."""
+    """The name twice: containerd takes it from the first annotation, others from the second."""
     names = {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}
     index = {**_index(layout), "manifests": [{**manifest, "annotations": names}]}
     _add(archive, "oci-layout", (layout / "oci-layout").read_bytes())
@@ -65,11 +67,15 @@ def _index(layout: Path) -> dict[str, Any]:
 
 def _manifest(layout: Path, name: str) -> dict[str, Any]:
     """The entry of one image."""
-    (found,) = (
-        each for each in _index(layout)["manifests"] if each["annotations"]["org.opencontainers.image.ref.name"] == name
-    )
-    entry: dict[str, Any] = found
+    entry: dict[str, Any]
+    (entry,) = (each for each in _index(layout)["manifests"] if _name(each) == name)
     return entry
+
+
+def _name(manifest: dict[str, Any]) -> str | None:
+    """What an image of the layout is called; one that another took the name from has none."""
+    found: str | None = manifest.get("annotations", {}).get("org.opencontainers.image.ref.name")
+    return found
 
 
 def _blobs(layout: Path, manifest: dict[str, Any]) -> Iterator[str]:

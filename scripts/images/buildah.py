@@ -25,7 +25,7 @@ class Buildah:
             subprocess.CalledProcessError: it failed, and has said why.
         """
         places = ("--root", self.cache.storage, "--runroot", self.cache.running, "--storage-driver", "overlay")
-        environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+        environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(self.cache.scratch)}
         said = []
         with subprocess.Popen(
             ("buildah", *places, *arguments), env=environment, stdout=subprocess.PIPE, text=True

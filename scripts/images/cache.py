@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ class Cache:
         return self.folder / "archives"
 
     @property
+    def scratch(self) -> Path:
+        """What buildah leaves behind when it is killed is swept from here."""
+        return self.folder / "tmp"
+
+    @property
     def context(self) -> Path:
         """What the Dockerfile can copy from."""
         return self.folder / "context"
@@ -56,4 +62,6 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch.mkdir()
             yield

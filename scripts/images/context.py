@@ -17,7 +17,7 @@ FILES = (
 )
 FOLDERS = ("consilia", "operator", "workers", "scripts/images/inside")
 EPOCH = 315532800
-"""1 January 1980, the oldest time that a zip file, and so a wheel, can hold: all files of the images are of that day."""
+"""1 January 1980, the oldest time that a wheel can hold: all files of the images are of that day."""
 
 
 def stage(root: Path, context: Path) -> str:

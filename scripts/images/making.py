@@ -72,9 +72,8 @@ def _make(request: Request, wanted: Sequence[Image], buildah: Buildah, version: 
     base = request.base or debian(buildah)
     layers: set[str] = set()
     for image in wanted:
-        layers |= buildah.build(
-            buildah.cache.context, image.tag, f"--target={image.name}", *_arguments(request, base, version, buildah)
-        )
+        arguments = _arguments(request, base, version, buildah)
+        layers |= buildah.build(buildah.cache.context, image.tag, "--target", image.name, *arguments)
         export(buildah, image.name, image.tag, image.archive)
     if set(request.names) == set(NAMES):
         _forget(wanted, base, layers, buildah)
@@ -89,7 +88,8 @@ def _arguments(request: Request, base: str, version: str, buildah: Buildah) -> l
         "VERSION": version,
         "SCRIPTS": digest(context / "scripts" / "images" / "inside")[:12],
     }
-    return [*(f"--build-arg={name}={value}" for name, value in arguments.items()), *secrets(buildah.cache.folder)]
+    given = [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
+    return [*given, *secrets(buildah.cache.folder)]
 
 
 def _forget(wanted: Sequence[Image], base: str, layers: set[str], buildah: Buildah) -> None:

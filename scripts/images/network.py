@@ -21,12 +21,13 @@ AUTHORITIES = "/run/secrets/ca"
 
 
 def secrets(folder: Path) -> list[str]:
-    """buildah's arguments for both secrets; they are written into the folder, for its owner's eyes."""
+    """Arguments of buildah's for both secrets; they are written into the folder, for its owner's eyes."""
     network = folder / "network"
     network.touch(mode=0o600)
     network.write_text("".join(_exports(os.environ)), encoding="utf-8")
     authorities = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    return [f"--secret=id=network,src={network}", *([f"--secret=id=ca,src={authorities}"] if authorities else [])]
+    sources = {"network": network, **({"ca": authorities} if authorities else {})}
+    return [part for name, path in sources.items() for part in ("--secret", f"id={name},src={path}")]
 
 
 def _exports(environment: Mapping[str, str]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 The only torch on PyPI for Linux is the CUDA build, and it does not load without the libraries that it is linked with:
 four gigabytes, unused on a machine without a GPU. Each of them is replaced by a small library with the same name,
-versions and symbols, whose functions say "no device" (100, cudaErrorNoDevice); torch's own libraries lose their code for
-GPUs. Then torch.cuda.is_available() is False, and everything on the CPU is torch's own code, unchanged.
+versions and symbols, whose functions say "no device" (100, cudaErrorNoDevice); torch's own libraries lose their code
+for GPUs. Then torch.cuda.is_available() is False, and everything on the CPU is torch's own code, unchanged.
 
 Needs readelf and gcc. Not for production: take a wheel of torch's that was built without CUDA (TORCH_WHEEL).
 """

@@ -79,15 +79,16 @@ def _fatbin(path: Path) -> tuple[int, int] | None:
 
 
 def _around(segments: list[Segment], start: int, end: int) -> list[Segment]:
-    """The segments without these bytes: one more than before, and no note."""
+    """The segments without these bytes and the note; as they were, if the table has no room for both halves."""
     parts: list[Segment] = []
     for segment in segments:
         last = segment.offset + segment.in_file
-        if segment.kind == PT_LOAD and segment.offset < start and end < last:
-            parts += [segment.cut(segment.offset, start), segment.cut(end, last)]
+        if segment.kind == PT_LOAD and segment.offset <= start and end <= last:
+            halves = ((segment.offset, start), (end, last))
+            parts += [segment.cut(first, after) for first, after in halves if first < after]
         elif segment.kind != PT_NOTE:
             parts.append(segment)
-    return parts
+    return parts if len(parts) <= len(segments) else segments
 
 
 def _repacked(content: bytes, segments: list[Segment]) -> tuple[list[Segment], bytearray]:
@@ -103,7 +104,7 @@ def _repacked(content: bytes, segments: list[Segment]) -> tuple[list[Segment], b
 def _place(segment: Segment, moved: dict[Segment, int]) -> int:
     """Where a segment, or what it lies in, went."""
     for load, offset in moved.items():
-        if load.offset <= segment.offset <= load.offset + load.in_file and segment.in_file:
-            if load.address - load.offset == segment.address - segment.offset:
-                return offset + segment.offset - load.offset
+        inside = segment.in_file and load.offset <= segment.offset <= load.offset + load.in_file
+        if inside and load.address - load.offset == segment.address - segment.offset:
+            return offset + segment.offset - load.offset
     return segment.offset

@@ -27,7 +27,7 @@ def entries(lock: str) -> dict[str, str]:
 
 def closure(requirements: Iterable[str]) -> frozenset[str]:
     """The names of everything that these requirements lead to on this machine's Python."""
-    command = ["uv", "pip", "compile", "-", "--constraints", LOCK, "--no-header", "--no-annotate", "--quiet"]
+    command = ["uv", "pip", "compile", "-", "--constraints", str(LOCK), "--no-header", "--no-annotate", "--quiet"]
     done = subprocess.run(command, input="\n".join(requirements), text=True, stdout=subprocess.PIPE, check=True)
     return frozenset(re.split(r"[=\[ ]", line, maxsplit=1)[0] for line in done.stdout.splitlines())
 
