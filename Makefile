@@ -23,6 +23,7 @@ demo: $(STAMP)  ## train across three hospitals on data that needs no download; 
 
 test: check  ## everything CI runs: check, then all tests
 	@scripts/install-prometheus $(VENV)
+	@test -n "$$CONSILIA_KUBECONFIG" || $(BIN)/python -m tests.cluster build || echo "The tests that need a cluster are skipped."
 	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 quick: $(STAMP)  ## the tests that take seconds

@@ -62,11 +62,11 @@ def kafka_cluster(kafka_runtime, tmp_path):
 @pytest.fixture(scope="session")
 def real_cluster():
     """A real Kubernetes, shared by all tests: `kubectl`, `helm`, `namespace`; see tests/cluster/access.py."""
-    from real_cluster import shared_cluster
+    from real_cluster import SHARED, shared_cluster
 
     from tests.cluster.programs import Options
 
-    with shared_cluster(Options()) as cluster:
+    with shared_cluster(SHARED, Options()) as cluster:
         yield cluster
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tests.cluster import images, machine, network
 from tests.cluster.access import Access
 from tests.cluster.addresses import NODES, Addresses
-from tests.cluster.components import CONTROL
 from tests.cluster.machine import Process
 from tests.cluster.places import Places
 from tests.cluster.programs import Node, Options
@@ -104,7 +103,7 @@ class Cluster(Access):
             number for number in range(1, NODES) if (self.places.node(0) / "wanted" / f"worker-{number}.json").exists()
         ]
 
-    def wait_for_node(self, number: int = 0, seconds: int = 60) -> None:
+    def wait_for_node(self, number: int = 0, seconds: int = 120) -> None:
         """Wait until a node is there and Ready."""
         name = self.node(number).name
         machine.until(
@@ -115,8 +114,7 @@ class Cluster(Access):
 
 def open_cluster(places: Places, state: State) -> Cluster:
     """The cluster that this is written of."""
-    kubectl = CONTROL.folder / "kubectl"
-    return Cluster(kubeconfig=places.kubeconfig, kubectl_path=kubectl, places=places, state=state)
+    return Cluster(kubeconfig=places.kubeconfig, kubectl_path=places.kubectl, places=places, state=state)
 
 
 def attach(name: str) -> Cluster | None:

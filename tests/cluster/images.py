@@ -1,6 +1,5 @@
 """A node's images: which it has, and how it gets others; they stay on disk when the node goes."""
 
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,14 +16,13 @@ PROBE = "localhost/consilia-test-probe:1"
 
 def core() -> list[Path]:
     """The archives of the images that every node has: the pause container, CoreDNS, and the probe."""
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     images = {PAUSE: OWN.folder / "pause", PROBE: OWN.folder / "probe", COREDNS: DNS.folder / "coredns"}
     made = []
     for name, program in images.items():
         archive = home() / "archives" / f"{program.parent.name}-{program.name}.tar"
         if not archive.exists():
             archive.parent.mkdir(parents=True, exist_ok=True)
-            archives.write(archive, name, program, architecture=architecture)
+            archives.write(archive, name, program, architecture=archives.architecture())
         made.append(archive)
     return made
 

@@ -11,7 +11,7 @@ from tests.cluster import cgroups, credentials, images, machine, network, progra
 from tests.cluster.addresses import NODES, Addresses
 from tests.cluster.building import Say, build
 from tests.cluster.cluster import Cluster, State, attach, open_cluster
-from tests.cluster.components import FAKE_NODES, NEEDED
+from tests.cluster.components import CONTROL, FAKE_NODES, NEEDED
 from tests.cluster.machine import until, want
 from tests.cluster.places import HERE, ClusterError, Places, home, locked
 from tests.cluster.programs import Node, Options
@@ -55,6 +55,8 @@ def _start(places: Places, options: Options, say: Say) -> Cluster:
     network.guard(addresses)
     credentials.create(places.keys, addresses, NODES)
     shutil.copy(places.keys / "admin.conf", places.kubeconfig)
+    places.kubectl.parent.mkdir(exist_ok=True)
+    places.kubectl.symlink_to(CONTROL.folder / "kubectl")
     node = Node(places, addresses, options)
     cluster = open_cluster(places, _start_node(node))
     network.plug(addresses, cluster.state.first.pid)

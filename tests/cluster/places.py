@@ -68,6 +68,11 @@ class Places:
         return self.run / "kubeconfig"
 
     @property
+    def kubectl(self) -> Path:
+        """The command to reach it with, of its own version."""
+        return self.run / "bin" / "kubectl"
+
+    @property
     def kept(self) -> Path:
         """Exists while the cluster is to outlive the tests that use it."""
         return self.run / "kept"

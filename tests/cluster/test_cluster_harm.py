@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from real_cluster import own_cluster
+from real_cluster import own_cluster, shared_cluster
 
 from tests.cluster import archives, cgroups, lifecycle, network
 from tests.cluster.components import OWN
+from tests.cluster.images import PROBE
 from tests.cluster.programs import Options
 
 pytestmark = pytest.mark.slow
@@ -85,7 +86,12 @@ def test_silent_nodes_are_lost_and_one_comes_back(apart, worker):
 
 def image(folder, content):
     (folder / "program").write_bytes(content)
-    archives.write(folder / "image.tar", "localhost/consilia-test-image:1", folder / "program", architecture="amd64")
+    archives.write(
+        folder / "image.tar",
+        "localhost/consilia-test-image:1",
+        folder / "program",
+        architecture=archives.architecture(),
+    )
     return folder / "image.tar"
 
 
@@ -127,9 +133,12 @@ def test_when_it_is_down_nothing_is_left_and_its_addresses_are_unreachable(apart
         assert time.monotonic() - began < 1
 
 
-def test_up_again_it_has_its_images_and_none_of_its_pods(apart, tmp_path):
-    again = lifecycle.up(NAME, OPTIONS, lambda line: None)
+def test_up_again_it_has_its_images_and_none_of_its_pods_until_the_last_user_goes(apart, tmp_path):
     probe = tmp_path / "probe.tar"
-    archives.write(probe, "localhost/consilia-test-probe:1", OWN.folder / "probe", architecture="amd64")
-    assert again.load(probe) == []
-    assert [pod["metadata"]["namespace"] for pod in again.get("pods", "--all-namespaces")["items"]] == ["kube-system"]
+    archives.write(probe, PROBE, OWN.folder / "probe", architecture=archives.architecture())
+    with shared_cluster(NAME, OPTIONS) as one:
+        with shared_cluster(NAME, OPTIONS) as other:
+            assert other.state == one.state
+        assert one.load(probe) == []
+        assert {pod["metadata"]["namespace"] for pod in one.get("pods", "--all-namespaces")["items"]} == {"kube-system"}
+    assert traces(one) == []

@@ -26,26 +26,26 @@ SHARED = "consilia"
 
 
 @contextmanager
-def shared_cluster(options: Options) -> Iterator[Access]:
-    """The cluster that all tests share, whatever process they run in.
+def shared_cluster(name: str, options: Options) -> Iterator[Access]:
+    """A cluster that many tests share, whatever process they run in.
 
     Every process holds a shared lock while it uses the cluster; who can have the lock alone afterwards was the last.
     """
     if given := os.environ.get("CONSILIA_KUBECONFIG"):
         yield given_cluster(Path(given))
         return
-    places = Places.of(SHARED)
+    places = Places.of(name)
     places.run.parent.mkdir(parents=True, exist_ok=True)
     with places.run.with_suffix(".users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
-        cluster = started_or_skip(SHARED, options)
+        cluster = started_or_skip(name, options)
         try:
             yield cluster
         finally:
             with suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not places.kept.exists():
-                    lifecycle.down(SHARED)
+                    lifecycle.down(name)
 
 
 def given_cluster(kubeconfig: Path) -> Access:
