@@ -1,6 +1,7 @@
 """What every look at an object has at hand."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -58,5 +59,11 @@ async def write_status(context: Context, document: Document, status: Mapping[str
     if written is None:
         return
     context.store.put(kinds.of(document), written)
-    for condition in turned(before.get("conditions", ()), status.get("conditions", ())):
+    for condition in newsworthy(turned(before.get("conditions", ()), status.get("conditions", ()))):
         await events.post(context.api, document, condition, now())
+
+
+def newsworthy(conditions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without those that only repeat, with the reason of another, that nothing runs."""
+    reasons = Counter(each["reason"] for each in conditions)
+    return [each for each in conditions if each["type"] != "Running" or reasons[each["reason"]] == 1]

@@ -1,11 +1,13 @@
 """A Hospital in the hub's own cluster: its namespace, whether it consents, and the key that it shows."""
 
 import base64
+from http import HTTPStatus
 from typing import Any
 
 from consilia.wire.identity import Identity
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
+from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import DATASET, NAMESPACE, SECRET
 from consilia_operator.manifests.aggregator import PUBLIC_FILE, encoded, identity_files
 from consilia_operator.names import HOSPITAL, HUB, IDENTITY, labels
@@ -21,7 +23,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
         return None
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
-    joined = consent(context, document)
+    joined = await consent(context, document)
     if joined.holds:
         shown = await show_key(context, key.name)
         joined = compare(document, shown)
@@ -33,24 +35,34 @@ async def reconcile(context: Context, key: Key) -> float | None:
     return None if joined.holds else _LOOK_AGAIN
 
 
-def consent(context: Context, hospital: Document) -> Finding:
+async def consent(context: Context, hospital: Document) -> Finding:
     """Whether the namespace of the hospital's name agrees to be asked by this hub.
 
-    In an installation for some namespaces, being on its list is the consent: only their owner can have put it there.
+    An installation for some namespaces may not be let see their labels; being on its list is the consent then.
     """
     name, hub = hospital["metadata"]["name"], hospital["metadata"]["namespace"]
-    if name in context.settings.namespaces:
-        return Finding("Joined", True, "NamespaceListed", f"Namespace {name} is on the operator's list.")
-    if context.settings.namespaces:
+    listed = context.settings.namespaces
+    if listed and name not in listed:
         message = f"Namespace {name} is not on the operator's list. Add it to the chart's watchNamespaces."
         return Finding("Joined", False, "NamespaceNotListed", message)
-    namespace = context.store.get(Key(NAMESPACE, "", name))
+    try:
+        namespace = await _namespace(context, name)
+    except ApiRefused as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return Finding("Joined", True, "NamespaceListed", f"Namespace {name} is on the operator's list.")
     agreed = namespace["metadata"].get("labels", {}).get(HUB) if namespace else None
     if agreed == hub:
         return Finding("Joined", True, "NamespaceConsents", f"Namespace {name} consents to jobs of {hub}.")
     told = f"Namespace {name} consents to {agreed}, not to {hub}" if agreed else f"Namespace {name} does not consent"
     message = f"{told}, or does not exist. Whoever owns it says: kubectl label namespace {name} {HUB}={hub} --overwrite"
     return Finding("Joined", False, "NamespaceDoesNotConsent", message)
+
+
+async def _namespace(context: Context, name: str) -> Document | None:
+    if context.settings.namespaces:
+        return await context.api.get(NAMESPACE, "", name)
+    return context.store.get(Key(NAMESPACE, "", name))
 
 
 async def show_key(context: Context, namespace: str) -> str:

@@ -183,12 +183,20 @@ def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
         found["startTime"] = timestamp(datetime.fromtimestamp(progress.started, UTC))
     if progress.last_round_seconds is not None:
         found["lastRoundSeconds"] = f"{progress.last_round_seconds:.3f}"
-    if metrics := {name: value for name, value in progress.metrics.items() if math.isfinite(value)}:
-        found["metrics"] = [{"name": name, "value": f"{value:.6g}"} for name, value in metrics.items()]
+    if metrics := _metrics(job, progress):
+        found["metrics"] = metrics
     if progress.model:
         uri = f"kafka:///{topics.model(job.log_name)}"
         found["model"] = {"uri": uri, "digest": progress.model.digest, "round": progress.model.round}
     return found
+
+
+def _metrics(job: FederatedJob, progress: JobProgress) -> list[dict[str, str]]:
+    """In the order that the job asks for them: the first one is shown."""
+    asked = job.spec.evaluation.reported()
+    finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
+    names = sorted(finite, key=lambda name: (asked.index(name) if name in asked else len(asked), name))
+    return [{"name": name, "value": f"{finite[name]:.6g}"} for name in names]
 
 
 def _summary(seen: Seen, status: Mapping[str, Any]) -> dict[str, str]:

@@ -22,6 +22,8 @@ from consilia_operator.transport.interface import (
 )
 from consilia_operator.transport.secrets import decoded, encoded
 
+PATIENCE_SECONDS = 30.0
+"""How long a program in a pod waits for a cluster that does not answer: a pod that ends comes back later still."""
 REMEMBERED_SECONDS = 60.0
 """After so long a Secret is read again."""
 
@@ -49,6 +51,7 @@ def without(servers: tuple[str, ...]) -> Credentials:
 
 def _files(settings: KafkaSettings, files: Mapping[str, bytes]) -> Credentials:
     """A trust that nobody gave is the system's."""
+    settings = settings.model_copy(update={"connect_seconds": PATIENCE_SECONDS})
     if not files.get(CA_FILE):
         settings = settings.model_copy(update={"ca": None})
     text = settings.model_dump_json(by_alias=True, exclude_defaults=True, indent=2)
