@@ -1,13 +1,13 @@
 """A real Prometheus scrapes a real federation: every panel has something to show, and the guide is right."""
 
-import re
 import time
 
 import pytest
 import yaml
+from chart import MONITORING, one, render
 from monitored import NAMESPACE, watched
 from pages import ROOT, blocks_of
-from prometheus import Target, configuration, run_all_panels, running_prometheus
+from prometheus import Target, configuration, pod_targets, run_all_panels, running_prometheus
 
 from scripts.dashboards.answers import Span
 from scripts.dashboards.pictures import pictures
@@ -141,7 +141,26 @@ def test_the_guides_configuration_finds_our_pods_and_labels_them_by_job(tmp_path
 def test_the_charts_pod_monitor_labels_as_the_guides_configuration_does():
     (block,) = (block for block in blocks_of(GUIDE) if block.title)
     programs, _ = yaml.safe_load(block.text)["scrape_configs"]
-    guide = {(rule["source_labels"][0], rule["target_label"]) for rule in programs["relabel_configs"][2:]}
-    template = (ROOT / "charts" / "consilia" / "templates" / "monitoring" / "podmonitor.yaml").read_text()
-    chart = set(re.findall(r"sourceLabels: \[(\w+)\]\s+targetLabel: (\w+)", template))
-    assert guide == chart
+    guide = {(*rule["source_labels"], rule["target_label"]) for rule in programs["relabel_configs"][2:]}
+    (endpoint,) = one(render(apis=[MONITORING]), "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert guide == {(*rule["sourceLabels"], rule["targetLabel"]) for rule in endpoint["relabelings"]}
+    assert endpoint["honorLabels"]
+
+
+def test_pods_of_a_cluster_become_targets_with_the_same_labels():
+    def pod(name, port, address, **labels):
+        container = {"ports": [{"name": port, "containerPort": 8080}]}
+        metadata = {"name": name, "namespace": "east", "labels": {f"consilia.dev/{k}": v for k, v in labels.items()}}
+        return {"metadata": metadata, "spec": {"containers": [container]}, "status": {"podIP": address}}
+
+    job = {"job": "j", "job-namespace": "n"}
+    pods = [
+        pod("trainer", "status", "10.0.0.1", hospital="east", **job),
+        pod("operator", "http", "10.0.0.2"),
+        pod("kafka", "clients", "10.0.0.3"),
+        pod("pending", "status", None, **job),
+    ]
+    assert pod_targets(pods) == [
+        Target("10.0.0.1:8080", {"namespace": "n", "job": "j", "hospital": "east", "pod": "trainer"}),
+        Target("10.0.0.2:8080", {"namespace": "east", "job": "consilia-operator", "pod": "operator"}),
+    ]

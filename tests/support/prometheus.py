@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,22 @@ class Target:
     address: str
     """host:port."""
     labels: Mapping[str, str]
+
+
+_FROM_POD = {"consilia.dev/job": "job", "consilia.dev/job-namespace": "namespace", "consilia.dev/hospital": "hospital"}
+
+
+def pod_targets(pods: Iterable[Mapping[str, Any]]) -> list[Target]:
+    """Those of our pods that serve metrics, as documents of a cluster: by IP, labelled as the chart's monitors do."""
+    found = []
+    for pod in pods:
+        metadata, ports = pod["metadata"], [p for c in pod["spec"]["containers"] for p in c.get("ports", ())]
+        served = [port["containerPort"] for port in ports if port.get("name") in {"status", "http"}]
+        own = {name: metadata["labels"][label] for label, name in _FROM_POD.items() if label in metadata["labels"]}
+        if served and (address := pod.get("status", {}).get("podIP")):
+            labels = {"namespace": metadata["namespace"], "job": "consilia-operator", "pod": metadata["name"], **own}
+            found.append(Target(f"{address}:{served[0]}", labels))
+    return found
 
 
 def configuration(targets: Sequence[Target], *, interval: str = "1s", rules: Path | None = RULES) -> dict[str, Any]:
