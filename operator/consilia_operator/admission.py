@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from consilia.api import FederatedJob
 from consilia.api.support import unsupported
-from consilia_operator.conditions import Finding, condition, holds, moment
+from consilia_operator.conditions import Finding, condition, holds, in_words, moment
 
 Document = Mapping[str, Any]
 
@@ -44,9 +44,8 @@ def parse(job: Document) -> FederatedJob | Admission:
         message = f"The spec is not valid: {words}. Create the job anew, corrected."
         return Admission(accepted=Finding("Accepted", False, "Invalid", message), final=True)
     if problems := unsupported(parsed, "Cluster"):
-        words = " ".join(f"{each.rule}. {each.remedy}" for each in problems[:4])
         reason = "PodTemplateRefused" if all("podTemplate" in each.path for each in problems) else "NotSupported"
-        return Admission(accepted=Finding("Accepted", False, reason, words), final=True)
+        return Admission(accepted=Finding("Accepted", False, reason, in_words(problems)), final=True)
     return parsed
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from consilia.api.problem import Problem
+
 Document = Mapping[str, Any]
 _LONGEST_MESSAGE = 1024
 FINAL = ("Succeeded", "Failed")
@@ -74,6 +76,12 @@ def settle(
             "observedGeneration": generation,
         }
     return list(result.values())
+
+
+def in_words(problems: Sequence[Problem]) -> str:
+    """What is wrong with an object, and what to do: the first few, which a message has room for."""
+    rules = [each.rule if each.path in each.rule else f"{each.path} {each.rule}" for each in problems[:4]]
+    return " ".join(f"{rule}. {each.remedy}" for rule, each in zip(rules, problems, strict=False))
 
 
 def _cut(message: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from consilia.api import Dataset
 from consilia.api.support import unsupported
-from consilia_operator.conditions import Finding, settle
+from consilia_operator.conditions import Finding, in_words, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.kinds import PVC
 from consilia_operator.store import Document, Key
@@ -34,8 +34,7 @@ async def look(context: Context, document: Document) -> Finding:
     except ValidationError as error:
         return Finding("Ready", False, "Invalid", f"The spec is not valid: {error.errors()[0]['msg']}. Correct it.")
     if problems := unsupported(dataset, "Cluster"):
-        words = " ".join(f"{each.rule}. {each.remedy}" for each in problems)
-        return Finding("Ready", False, "NotSupported", words)
+        return Finding("Ready", False, "NotSupported", in_words(problems))
     claim = dataset.spec.source.persistent_volume_claim
     if claim is None:
         return Finding("Ready", True, "Described", "It is looked for when a trainer starts.")

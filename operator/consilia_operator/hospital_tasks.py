@@ -16,7 +16,7 @@ from consilia.progress import TrainerProgress
 from consilia_operator import offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
-from consilia_operator.conditions import Finding, condition, holds, settle
+from consilia_operator.conditions import Finding, condition, holds, in_words, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
@@ -98,9 +98,8 @@ async def decide(context: Context, seen: Seen) -> Seen:
     if seen.task is None:
         return seen.but(_denied("Invalid", "The offer is not valid. Ask the hub to make the job anew."))
     if problems := unsupported(seen.task, "Cluster"):
-        words = " ".join(f"{each.rule}. {each.remedy}" for each in problems[:4])
         unsafe = all("podTemplate" in each.path for each in problems)
-        return seen.but(_denied("PodTemplateRefused" if unsafe else "NotSupported", words))
+        return seen.but(_denied("PodTemplateRefused" if unsafe else "NotSupported", in_words(problems)))
     papers = await offers.read(context, seen.task, seen.document)
     if isinstance(papers, Incomplete):
         if papers.final:

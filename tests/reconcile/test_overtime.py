@@ -1,0 +1,63 @@
+import pytest
+from observed import NOON, after, conditions, pod, shown
+
+from consilia_operator.conditions import timestamp
+from consilia_operator.overtime import BACKOFF, exceeded, expires, next_deadline, since_end
+
+
+def job(policy, started=None, **said):
+    status = {"conditions": conditions(**said)} | ({"startTime": timestamp(started)} if started else {})
+    return shown("FederatedJob", {"runPolicy": policy}) | {"status": status}
+
+
+def crashed(times):
+    ended = {"terminated": {"exitCode": 1, "message": "ValueError: rubbish"}}
+    return pod(phase="Running", containerStatuses=[{"restartCount": times, "lastState": ended}])
+
+
+ACTIVE, WAITING = {"activeDeadlineSeconds": 100}, {"schedulingTimeoutSeconds": 100}
+
+
+@pytest.mark.parametrize(
+    ("policy", "started", "said", "reason"),
+    [
+        (ACTIVE, NOON, {}, "DeadlineExceeded"),
+        (ACTIVE, None, {}, None),
+        (ACTIVE | {"suspend": True}, NOON, {}, None),
+        (WAITING, None, {}, "SchedulingTimeout"),
+        (WAITING, NOON, {}, None),
+        (WAITING, None, {"QuorumMet": "True"}, None),
+        (WAITING | {"suspend": True}, None, {}, None),
+        ({}, NOON, {}, None),
+    ],
+)
+def test_a_limit_counts_from_its_beginning_and_not_under_suspension(policy, started, said, reason):
+    found = exceeded(job(policy, started, **said), [], after(100))
+    assert (found.reason if found else None) == reason
+    assert exceeded(job(policy, started, **said), [], after(99)) is None
+    assert next_deadline(job(policy, started, **said), after(40)) == (60.0 if reason else None)
+
+
+def test_waiting_counts_anew_after_a_suspension():
+    resumed = job(WAITING, Suspended="False")
+    resumed["status"]["conditions"][0]["lastTransitionTime"] = timestamp(after(1000))
+    assert exceeded(resumed, [], after(1099)) is None
+    assert exceeded(resumed, [], after(1100)).reason == "SchedulingTimeout"
+
+
+@pytest.mark.parametrize(("policy", "allowed"), [({}, BACKOFF), ({"backoffLimit": 0}, 0), ({"backoffLimit": 2}, 2)])
+def test_an_aggregator_may_fail_so_often_and_no_more(policy, allowed):
+    assert exceeded(job(policy), [crashed(allowed)], NOON) is None
+    found = exceeded(job(policy), [crashed(allowed + 1)], NOON)
+    assert found.reason == "BackoffLimitExceeded"
+    assert "ValueError: rubbish" in found.message
+
+
+def test_a_finished_job_is_kept_as_long_as_it_says():
+    ended = job({"ttlSecondsAfterFinished": 60})
+    ended["status"]["completionTime"] = timestamp(NOON)
+    assert expires(ended, after(20)) == 40
+    assert expires(ended, after(61)) == -1
+    assert since_end(ended, after(20)) == 20
+    assert expires(job({"ttlSecondsAfterFinished": 60}), NOON) is None
+    assert expires(job({}), NOON) is None
