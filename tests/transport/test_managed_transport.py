@@ -161,6 +161,7 @@ def test_brokers_that_do_not_answer_are_a_reason_to_come_again(nobody_there, tra
     answer = waits_for(prepare(transport, federated_job()), "KafkaUnavailable")
     assert f"{KAFKA}-0" in answer.message
     assert not answer.permanent
+    assert prepare(transport, federated_job()) == answer, "a message that changes is written again and again"
 
 
 def test_passwords_lie_in_their_secrets_before_kafka_hears_of_them(nobody_there, api, transport):

@@ -27,6 +27,13 @@ AGGREGATORS = "aggregator."
 """How the user of a job's aggregator begins; the job's name on the log follows."""
 
 
+class _OperatorsSettings(KafkaSettings):
+    @property
+    def principal(self) -> str:
+        """In messages no path of a moment: they stand in conditions, which shall change only when something does."""
+        return "the operator"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """How an administrator gets to a Kafka; the files' contents, not their places."""
@@ -43,7 +50,7 @@ class Reach:
             folder = Path(name)
             for file, content in ((CA_FILE, self.trust), (CERTIFICATE_FILE, self.certificate), (KEY_FILE, self.key)):
                 write_private(folder / file, content)
-            yield KafkaSettings(
+            yield _OperatorsSettings(
                 bootstrap_servers=self.servers,
                 tls=True,
                 ca=folder / CA_FILE,
