@@ -13,26 +13,27 @@ from scripts.dashboards.answers import Span
 from scripts.dashboards.pictures import pictures
 
 GUIDE = ROOT / "docs" / "guides" / "monitoring.md"
-ROUNDS = 12
+ROUNDS = 10
+pytestmark = pytest.mark.timeout(600)  # four processes load PyTorch
 
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
     """A job that has ended, its aggregator serving on, after an operator that looked at it twice."""
     with watched(
-        tmp_path_factory.mktemp("federation"), "breast-cancer.yaml", rounds=ROUNDS, local_steps=100
+        tmp_path_factory.mktemp("federation"), "breast-cancer.yaml", rounds=ROUNDS, local_steps=50
     ) as running:
-        running.prometheus.await_series("consilia_job_round > 1", 120)
+        running.prometheus.await_series("consilia_job_round > 1", 300)
         running.operator.reconcile_seconds.labels("FederatedJob").observe(0.01)
         running.finish(200)
         running.prometheus.await_series(f"consilia_rounds_total == {ROUNDS}")
-        running.prometheus.await_series('rate(consilia_reconcile_duration_seconds_count{kind="FederatedJob"}[2m]) > 0')
+        running.prometheus.await_series('rate(consilia_reconcile_duration_seconds_count{kind="FederatedJob"}[10m]) > 0')
         yield running
 
 
 @pytest.mark.slow
 def test_no_panel_reads_no_data(federation):
-    found = run_all_panels(federation.prometheus.url, seconds=180)
+    found = run_all_panels(federation.prometheus.url)
     assert len(found) > 35
     assert [asked for asked, series in found.items() if series == 0] == []
 
@@ -80,7 +81,7 @@ def test_the_recorded_latencies_are_there(federation):
 @pytest.mark.slow
 def test_the_pictures_of_the_guide_can_be_drawn_from_it(federation, tmp_path):
     now = time.time()
-    drawn = pictures(federation.prometheus.url, tmp_path, Span(now - 180, now), window="15s")
+    drawn = pictures(federation.prometheus.url, tmp_path, Span(now - 300, now), window="15s")
     assert [path.name for path in drawn] == ["dashboard-federation.png", "dashboard-privacy.png"]
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG")

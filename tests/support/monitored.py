@@ -99,7 +99,7 @@ def _idle_operator(job: FederatedJob, hospitals: Sequence[str]) -> Iterator[tupl
     metrics = OperatorMetrics(registry)
     name = job.spec.dataset
     Budgets(registry, lambda: [{"metadata": {"namespace": each, "name": name}, "spec": {}} for each in hospitals])
-    metrics.watch_last_event.labels("PodTemplate").set_to_current_time()
+    metrics.watch_last_event.labels("PodTemplate").set_function(time.time)
     server, thread = start_http_server(0, HOST, registry)
     try:
         yield metrics, Target(f"{HOST}:{server.server_port}", {"namespace": "consilia-system", "job": "operator"})

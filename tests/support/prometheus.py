@@ -28,7 +28,7 @@ DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 SUBSTITUTIONS = {
     "$__rate_interval": "5s",
     "$__range": "10m",
-    "$window": "10s",
+    "$window": "30s",
     "$namespace": ".*",
     "$job": ".*",
     "$hospital": ".*",
