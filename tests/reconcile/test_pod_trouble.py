@@ -25,7 +25,7 @@ PREEMPTION = "preemption: 0/2 nodes are available: 2 No preemption victims found
 
 TROUBLES = (
     (
-        unscheduled(f"0/2 nodes are available: 2 Insufficient nvidia.com/gpu. no new claims to deallocate, {PREEMPTION}"),
+        unscheduled(f"0/2 nodes are available: 2 Insufficient nvidia.com/gpu. no new claims, {PREEMPTION}"),
         "NoGpuFree", False, "No node has the nvidia.com/gpu it asks for free.",
     ),
     (

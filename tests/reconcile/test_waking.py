@@ -1,0 +1,56 @@
+import pytest
+from observed import conditions, joined, shown
+
+from consilia_operator import kinds
+from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, TASK
+from consilia_operator.store import Key, Store, key_of
+from consilia_operator.waking import wake
+
+WAITING = shown("FederatedJob", {".metadata.name": "waiting"})
+RUNNING = shown("FederatedJob", {".metadata.name": "running"})
+RUNNING["status"] = {"conditions": conditions(Accepted="True", TransportReady="True")}
+ENDED = shown("FederatedJob", {".metadata.name": "ended"}) | {"status": {"conditions": conditions(Failed="True")}}
+OFFER = shown("HospitalTask", {".metadata.labels": {JOB: "running", JOB_NAMESPACE: "hub"}})
+BY_HAND = shown("HospitalTask", {".metadata.name": "by-hand", "dataset": "other"})
+DATASET = shown("Dataset")
+HOSPITAL = joined("a")
+
+
+@pytest.fixture
+def store():
+    found = Store()
+    for each in (WAITING, RUNNING, ENDED, OFFER, BY_HAND, DATASET, HOSPITAL):
+        found.put(kinds.of(each), each)
+    return found
+
+
+def labelled(kind, **labels):
+    return {"apiVersion": kind.api_version, "kind": kind.kind,
+            "metadata": {"name": "made", "namespace": "a", "labels": labels}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "woken"),
+    [
+        (WAITING, {"FederatedJob hub/waiting"}),
+        (HOSPITAL, {"Hospital hub/a", "FederatedJob hub/waiting"}),
+        (DATASET, {"Dataset a/patients", "HospitalTask a/study", "Hospital hub/a"}),
+        (OFFER, {"HospitalTask a/study", "FederatedJob hub/running"}),
+        (BY_HAND, {"HospitalTask a/by-hand"}),
+        (labelled(kinds.JOB, **{TASK: "study"}), {"HospitalTask a/study"}),
+        (labelled(kinds.POD, **{JOB: "running"}), {"FederatedJob a/running"}),
+        (labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"}), set()),
+        (labelled(kinds.POD), set()),
+        ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}, {"Hospital hub/a"}),
+    ],
+)
+def test_whatever_changes_wakes_what_depends_on_it(store, changed, woken):
+    kind = kinds.of(changed)
+    assert {str(key) for key in wake(store, key_of(kind, changed), changed)} == woken
+
+
+def test_a_broker_wakes_the_jobs_of_its_namespace_that_wait_for_the_log(store):
+    broker = labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"})
+    broker["metadata"]["namespace"] = "hub"
+    found = list(wake(store, key_of(kinds.STATEFUL_SET, broker), broker))
+    assert found == [Key(kinds.FEDERATED_JOB, "hub", "waiting")]
