@@ -1,16 +1,18 @@
 """`consilia-model`: the newest model, whole and checked, without a word to the log."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from status_ports import Federation, federation
 
 from consilia.log import topics
-from consilia.log.opening import open_log, sqlite_url
+from consilia.log.opening import kafka_url, open_log, sqlite_url
 from consilia_workers.local.export import export_model
 from consilia_workers.settings import AggregatorSettings
 
@@ -125,3 +127,21 @@ def test_a_model_that_was_replaced_is_said_to_be(finished, spoilt):
     done = consilia_model(finished, "--settings", spoilt(b"newer", "3"))
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"was replaced while it was read" in done.stderr
+
+
+@pytest.mark.slow
+def test_on_kafka_the_job_goes_on_undisturbed(tmp_path, kafka_settings):
+    """The aggregator's producer would be fenced off if the command opened one of its name."""
+    kafka_settings.save(tmp_path / "kafka.json")
+    task = {"entrypoint": "drifting:Drifting", "parameters": {"seconds": "0.5"}}
+    with federation(tmp_path, kafka_url(tmp_path / "kafka.json"), task=task, rounds={"count": 1000}) as f:
+        aggregator = f.start("aggregator")
+        f.start("a"), f.start("b")
+        f.until(aggregator.port, lambda told: told.rounds_completed == 1)
+        done = consilia_model(f)
+        said = re.search(
+            rb"^round (\d+) of job \(the job goes on\): 472 bytes, (sha256:\w+)$", done.stderr, re.MULTILINE
+        )
+        assert said, done.stderr
+        assert said[2].decode() == f"sha256:{sha256(done.stdout).hexdigest()}"
+        assert f.until(aggregator.port, lambda told: told.rounds_completed > int(said[1]) + 2)

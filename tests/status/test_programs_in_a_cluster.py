@@ -79,6 +79,18 @@ def test_sigterm_ends_a_trainer_in_the_middle_of_training_and_it_takes_up_the_ro
         assert [again.ended(), b.ended()] == [0, 0]
 
 
+def test_a_trainer_that_was_replaced_says_so_by_its_exit_code(tmp_path):
+    with federation(tmp_path, rounds={"count": 2, "deadlineSeconds": 60}) as f:
+        aggregator, older = f.start("aggregator"), f.start("a")
+        older.says("joined job")
+        newer = f.start("a")
+        newer.says("joined job")
+        b = f.start("b")
+        *_, last = f.follow(aggregator.port)
+        assert (last.ending and last.ending.outcome) == "Succeeded"
+        assert [each.ended() for each in (older, newer, b)] == [76, 0, 0]
+
+
 def test_sigterm_ends_a_waiting_aggregator_at_once(tmp_path):
     with federation(tmp_path) as f:
         aggregator = f.start("aggregator")

@@ -139,10 +139,11 @@ class Program:
 
 @dataclass
 class Federation:
-    """A job of hospitals a and b on a SQLite log, each party a process with a status port."""
+    """A job of hospitals a and b, each party a process with a status port; on a SQLite log, or any other."""
 
     folder: Path
     spec: dict[str, Any]
+    log: str = ""
     programs: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -160,7 +161,8 @@ class Federation:
 
     def settings(self, party: str, **own: Any) -> Path:
         fields = {name: str(self.folder / f"{name}.json") for name in ("job", "roster")}
-        fields |= {"log": sqlite_url(self.folder / "log"), "key": str(self.folder / f"{party}.pem"), "status_port": 0}
+        log = self.log or sqlite_url(self.folder / "log")
+        fields |= {"log": log, "key": str(self.folder / f"{party}.pem"), "status_port": 0}
         path = self.folder / f"{party}-settings.json"
         path.write_text(json.dumps({**fields, **own}))
         return path
@@ -204,9 +206,9 @@ class Federation:
 
 
 @contextmanager
-def federation(folder: Path, **spec: Any) -> Iterator[Federation]:
+def federation(folder: Path, log: str = "", **spec: Any) -> Iterator[Federation]:
     """Its processes end with the block."""
-    made = Federation(folder, spec)
+    made = Federation(folder, spec, log)
     try:
         yield made
     finally:
