@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from consilia.api import FederatedJob
 from consilia.api.support import unsupported
+from consilia.api.task_spec import HOSPITALS_AT_MOST
 from consilia_operator.conditions import Finding, condition, holds, in_words, moment
 
 Document = Mapping[str, Any]
@@ -55,6 +56,9 @@ def admit(job: FederatedJob, hospitals: Sequence[Document], now: datetime) -> Ad
     missing = [name for name in wanted if name not in known]
     away = [name for name in wanted if name in known and not _joined(known[name])]
     joined = tuple(name for name in wanted if name not in missing and name not in away)
+    if len(joined) > HOSPITALS_AT_MOST:
+        message = f"{len(joined)} hospitals have the labels; a job can have {HOSPITALS_AT_MOST}. Choose fewer of them."
+        return Admission(accepted=Finding("Accepted", False, "TooManyHospitals", message))
     needed = job.spec.hospitals.min_ready
     left = (moment(job.metadata.creation_timestamp or "") + GRACE - now).total_seconds()
     if len(joined) >= needed and (not (missing or away) or left <= 0):

@@ -4,12 +4,13 @@ import base64
 from http import HTTPStatus
 from typing import Any
 
-from consilia.wire.identity import Identity
+from consilia.errors import IdentityError
+from consilia.wire.identity import Identity, PublicKey
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import DATASET, NAMESPACE, SECRET
-from consilia_operator.manifests.aggregator import PUBLIC_FILE, encoded, identity_files
+from consilia_operator.manifests.aggregator import AGGREGATOR, PUBLIC_FILE, encoded, identity_files
 from consilia_operator.names import HOSPITAL, HUB, IDENTITY, labels
 from consilia_operator.store import Document, Key
 
@@ -26,9 +27,10 @@ async def reconcile(context: Context, key: Key) -> float | None:
     joined = await consent(context, document)
     if joined.holds:
         shown = await show_key(context, key.name)
-        joined = compare(document, shown)
-        status |= {"publicKey": shown, "datasets": _datasets(context, key.name)}
-        status.setdefault("lastHeartbeat", timestamp(now()))
+        joined = shown if isinstance(shown, Finding) else compare(document, shown)
+        if isinstance(shown, str):
+            status |= {"publicKey": shown, "datasets": _datasets(context, key.name)}
+            status.setdefault("lastHeartbeat", timestamp(now()))
     available = Finding("Available", joined.holds, joined.reason, "It is a namespace of this cluster.")
     status["conditions"] = settle(before.get("conditions", ()), [joined, available], generation, now())
     await write_status(context, document, status)
@@ -41,6 +43,9 @@ async def consent(context: Context, hospital: Document) -> Finding:
     An installation for some namespaces may not be let see their labels; being on its list is the consent then.
     """
     name, hub = hospital["metadata"]["name"], hospital["metadata"]["namespace"]
+    if name == AGGREGATOR:
+        message = f"No hospital can be called {name}: every job's aggregator is. Make a Hospital of another name."
+        return Finding("Joined", False, "NameTaken", message)
     listed = context.settings.namespaces
     if listed and name not in listed:
         message = f"Namespace {name} is not on the operator's list. Add it to the chart's watchNamespaces."
@@ -65,15 +70,18 @@ async def _namespace(context: Context, name: str) -> Document | None:
     return context.store.get(Key(NAMESPACE, "", name))
 
 
-async def show_key(context: Context, namespace: str) -> str:
-    """The hospital's public key; its key pair is made the first time, and never again."""
-    if (known := context.remembered.get((namespace, IDENTITY))) is not None:
-        return str(known)
+async def show_key(context: Context, namespace: str) -> str | Finding:
+    """The hospital's public key, or why it shows none; its key pair is made where there is none, never written over."""
     secret = await context.api.get(SECRET, namespace, IDENTITY)
     if secret is None:
         secret = await context.api.create_once(_identity(namespace))
-    shown = base64.b64decode(secret["data"][PUBLIC_FILE]).decode()
-    context.remembered[namespace, IDENTITY] = shown
+    try:
+        shown = base64.b64decode(secret.get("data", {})[PUBLIC_FILE]).decode()
+        PublicKey.from_text(shown)
+    except (KeyError, ValueError, IdentityError):
+        where = f"kubectl -n {namespace} delete secret {IDENTITY}"
+        message = f"The Secret {namespace}/{IDENTITY} holds no key in {PUBLIC_FILE}. Have it made anew: {where}"
+        return Finding("Joined", False, "IdentityDamaged", message)
     return shown
 
 

@@ -90,3 +90,10 @@ def test_whoever_is_admitted_has_joined_and_is_enough(there, needed, seconds):
     assert found.yes == (len(there) == 3 or (len(there) >= needed and seconds >= GRACE.total_seconds()))
     assert set(found.hospitals) == (there if found.yes else set())
     assert found.yes or found.again is None or found.again >= 1.0
+
+
+def test_more_hospitals_than_a_job_can_have_are_told_to_be_fewer():
+    crowd = [joined(f"h{number}", region="north") for number in range(257)]
+    found = admitted(crowd, {"hospitals": {"selector": {"matchLabels": {"region": "north"}}}})
+    assert found.accepted.reason == "TooManyHospitals"
+    assert found.hospitals == ()
