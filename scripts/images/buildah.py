@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,4 +59,5 @@ class Buildah:
         stale = [each for each in unnamed if not any(each.removeprefix("sha256:").startswith(used) for used in layers)]
         stale += sorted(tag for tag in self.tags() - set(tags) if "<none>" not in tag)
         if stale:
-            self("rmi", "--force", *stale)
+            with suppress(subprocess.CalledProcessError):  # what a container still uses stays until the next build
+                self("rmi", *stale)
