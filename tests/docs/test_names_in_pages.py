@@ -29,13 +29,13 @@ def options_of(command):
     return own.union(*(options_of(inner) for inner in getattr(command, "commands", {}).values()))
 
 
-KUBERNETES = {"--all", "--server-side", "--set", "--take-ownership", "--wait"}
+KUBERNETES = {"--all", "--from-file", "--server-side", "--set", "--take-ownership", "--wait"}
 """Options of kubectl and helm that pages name."""
 
 
 def known_options():
     """Of the command line, the benchmarks, the scripts and the broker; and of tools that pages mention."""
-    folders = ("benchmarks", "scripts", "consilia/broker")
+    folders = ("benchmarks", "scripts", "consilia/broker", "tests/cluster")
     scripts = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     theirs = {found for path in scripts for found in re.findall(r"\"(--[a-z-]+)\"", path.read_text(encoding="utf-8"))}
     return options_of(typer.main.get_command(app)) | theirs | KUBERNETES | {"--help", "--strict"}
