@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilia_operator.kinds import DATASET, JOB
+from consilia_operator.names import JOB_UID
 from consilia_operator.store import Key, Store, key_of
 
 NAMESPACES, NAMES = ("h", "g"), ("x", "y")
@@ -68,6 +69,24 @@ def test_objects_are_found_by_all_of_their_labels_and_kinds_are_kept_apart():
     assert [each["metadata"]["name"] for each in store.matching(DATASET, None, {"a": "1", "b": "2"})] == ["x"]
     assert [each["metadata"]["name"] for each in store.matching(DATASET, "g", {"a": "1"})] == ["y"]
     assert list(store.matching(DATASET, None, {"a": "2"})) == []
+
+
+LABELLED = st.tuples(PLACES, st.sampled_from(("1", "2", None)))
+
+
+@given(st.lists(LABELLED, max_size=20))
+def test_an_indexed_label_finds_what_going_through_all_objects_would(steps):
+    store, model = Store(), {}
+    for version, (place, job) in enumerate(steps):
+        if job is None:
+            store.remove(Key(DATASET, *place))
+            model.pop(place, None)
+        else:
+            store.put(DATASET, document(*place, version, **{JOB_UID: job}))
+            model[place] = job
+        for wanted in ("1", "2"):
+            found = {key_of(DATASET, each) for each in store.matching(DATASET, "h", {JOB_UID: wanted})}
+            assert found == {Key(DATASET, *key) for key, value in model.items() if (key[0], value) == ("h", wanted)}
 
 
 def test_the_managed_fields_which_nobody_reads_are_not_kept():

@@ -1,6 +1,7 @@
 """Who may talk to our pods, and to whom they may talk: the log, names, and nothing else."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,12 @@ class LogAddress:
 
 
 def address_of(credentials: Mapping[str, bytes], cluster_domain: str) -> LogAddress:
-    """Where a party's credentials lead: to a Service of this cluster, or elsewhere."""
+    """Where a party's credentials lead: to managed Kafka, by the name of its Service, or elsewhere."""
     addresses = json.loads(credentials[KAFKA_JSON])["bootstrapServers"]
     parts = [address.rpartition(":") for address in addresses]
     ports = tuple(sorted({int(port) for _, _, port in parts}))
-    spaces = {host.removesuffix(f".{cluster_domain}").removesuffix(".svc").rpartition(".")[2]
-              for host, _, _ in parts if f"{KAFKA}." in host or host.startswith(KAFKA)}  # fmt: skip
+    ours = re.compile(rf"(?:[a-z0-9-]+\.)?{KAFKA}\.([a-z0-9-]+)\.svc(?:\.{re.escape(cluster_domain)})?")
+    spaces = {found[1] if (found := ours.fullmatch(host)) else "" for host, _, _ in parts}
     return LogAddress(spaces.pop() if len(spaces) == 1 else "", ports)
 
 
