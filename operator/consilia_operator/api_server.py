@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from aiohttp import ClientError, ClientResponse, ClientTimeout
 from kubernetes.aio import client, config
@@ -237,5 +238,14 @@ async def connect() -> AsyncIterator[ApiServer]:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    # aiohttp would look through the environment, and for a ~/.netrc, in two threads at every request.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy(configuration.host)
     async with client.ApiClient(configuration) as api:
         yield ApiServer(api)
+
+
+def _proxy(address: str) -> str | None:
+    """The way to it that HTTPS_PROXY and NO_PROXY prescribe, as kubectl has it."""
+    parts = urlsplit(address)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)

@@ -64,6 +64,20 @@ def _hear(context: Context, heartbeat: Heartbeat, kind: Kind) -> Any:  # noqa: A
     return hear
 
 
+class NoDiffs(kopf.DiffBaseStorage):
+    """Nobody asks kopf what has changed: it need not copy every object at every event to find out."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ANN401
+        """Nothing of the object is compared."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: Any) -> None:  # noqa: ANN401
+        """Nothing was kept."""
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:  # noqa: ANN401
+        """Nothing is kept."""
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf kept to watching: no annotations, no finalizers, no events, no peering; connections that end in time."""
     found = kopf.OperatorSettings()
@@ -75,7 +89,9 @@ def settings() -> kopf.OperatorSettings:
     found.posting.enabled = False
     found.persistence.finalizer = f"{GROUP}/none"
     found.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    found.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    found.persistence.diffbase_storage = NoDiffs()
+    # kopf keeps a task and a queue for every object that was heard of so lately, in seconds.
+    found.queueing.idle_timeout = 1.0
     found.peering.standalone = True
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return found

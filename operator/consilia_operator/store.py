@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consilia_operator.kinds import Kind
+from consilia_operator.names import JOB, JOB_UID, TASK
 
 Document = dict[str, Any]
+INDEXED = (JOB_UID, JOB, TASK)
+"""Labels that are asked for at every look: found without going through all objects of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Store:
 
     _by_kind: dict[Kind, dict[tuple[str, str], Document]] = field(default_factory=dict)
     _spaces: dict[tuple[Kind, str], dict[str, Document]] = field(default_factory=dict)
+    _labels: dict[tuple[Kind, str, str], dict[tuple[str, str], Document]] = field(default_factory=dict)
+    """By kind, name and value of an indexed label; then by namespace and name."""
 
     def put(self, kind: Kind, document: Document) -> bool:
         """Remember the object; whether that was news. An older state never replaces a newer one."""
@@ -43,12 +48,26 @@ class Store:
         trimmed = document | {"metadata": {k: v for k, v in document["metadata"].items() if k != "managedFields"}}
         self._by_kind.setdefault(kind, {})[key.namespace, key.name] = trimmed
         self._spaces.setdefault((kind, key.namespace), {})[key.name] = trimmed
+        self._index(key, old, trimmed)
         return True
 
     def remove(self, key: Key) -> bool:
         """Forget the object; whether it was known."""
         self._spaces.get((key.kind, key.namespace), {}).pop(key.name, None)
-        return self._by_kind.get(key.kind, {}).pop((key.namespace, key.name), None) is not None
+        old = self._by_kind.get(key.kind, {}).pop((key.namespace, key.name), None)
+        self._index(key, old, None)
+        return old is not None
+
+    def _index(self, key: Key, old: Document | None, new: Document | None) -> None:
+        before, after = _entries(key.kind, old), _entries(key.kind, new)
+        place = (key.namespace, key.name)
+        for entry in before - after:
+            del self._labels[entry][place]
+            if not self._labels[entry]:
+                del self._labels[entry]
+        for entry in after:
+            assert new is not None
+            self._labels.setdefault(entry, {})[place] = new
 
     def get(self, key: Key) -> Document | None:
         """The object, if it is known."""
@@ -59,16 +78,20 @@ class Store:
         found = self._by_kind.get(kind, {}) if namespace is None else self._spaces.get((kind, namespace), {})
         return list(found.values())
 
-    def labelled(self, kind: Kind, namespace: str | None, **labels: str) -> Iterator[Document]:
-        """Those that carry all these labels."""
-        return self.matching(kind, namespace, labels)
-
     def matching(self, kind: Kind, namespace: str | None, labels: Mapping[str, str]) -> Iterator[Document]:
         """Those that carry all these labels."""
-        for document in self.all(kind, namespace):
-            own = document["metadata"].get("labels", {})
-            if all(own.get(name) == value for name, value in labels.items()):
+        for document in self._candidates(kind, namespace, labels):
+            metadata = document["metadata"]
+            own = metadata.get("labels", {})
+            here = namespace is None or metadata.get("namespace", "") == namespace
+            if here and all(own.get(name) == value for name, value in labels.items()):
                 yield document
+
+    def _candidates(self, kind: Kind, namespace: str | None, labels: Mapping[str, str]) -> list[Document]:
+        indexed = next((name for name in INDEXED if name in labels), None)
+        if indexed is None:
+            return self.all(kind, namespace)
+        return list(self._labels.get((kind, indexed, labels[indexed]), {}).values())
 
     def replace(self, kind: Kind, namespace: str | None, documents: Iterable[Document]) -> tuple[list[Key], list[Key]]:
         """What a list found is all there is: the keys that were news, and those that are gone."""
@@ -77,6 +100,11 @@ class Store:
         known = [key_of(kind, document) for document in self.all(kind, namespace)]
         gone = [key for key in known if key not in there and self.remove(key)]
         return [key_of(kind, document) for document in documents if self.put(kind, document)], gone
+
+
+def _entries(kind: Kind, document: Document | None) -> set[tuple[Kind, str, str]]:
+    labels = document["metadata"].get("labels", {}) if document else {}
+    return {(kind, name, labels[name]) for name in INDEXED if name in labels}
 
 
 def _newer(new: Document, old: Document) -> bool:
