@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ConsiliaError as error:
         print(f"error: {error.message}\n{error.remedy}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; what was begun is taken away", file=sys.stderr)
+        return 130
     return 0
 
 

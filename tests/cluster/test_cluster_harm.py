@@ -74,6 +74,16 @@ def test_a_program_that_is_killed_comes_back(apart, program):
     await_ready(apart, 0, "true")
 
 
+def test_a_pod_on_another_node_reaches_the_first_and_its_gpu(apart, worker):
+    container = {"name": "probe", "image": PROBE, "args": ["lookup", "kubernetes.default.svc.cluster.local"]}
+    container["resources"] = {"limits": {"nvidia.com/gpu": 1}}
+    spec = {"restartPolicy": "Never", "containers": [container], "nodeName": apart.node(worker).name}
+    with apart.namespace() as name:
+        apart.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "away"}, "spec": spec}, namespace=name)
+        apart.wait("pod/away", "jsonpath={.status.phase}=Succeeded", name)
+        assert apart.kubectl("logs", "away", "--namespace", name).strip() == str(apart.addresses.services[1])
+
+
 def test_silent_nodes_are_lost_and_one_comes_back(apart, worker):
     apart.stop("kubelet")
     lifecycle.crash_worker(apart, worker)
@@ -105,19 +115,19 @@ def test_an_image_is_imported_once_until_it_changes(apart, tmp_path):
 def traces(cluster):
     """What a running cluster leaves on this machine, and one that is down must not."""
     run, pods = str(cluster.places.run), str(cluster.places.images(0))
-    found = [f"process {path}" for path in Path("/proc").glob("[0-9]*/cmdline") if mentions(path, run, pods)]
+    running = [command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    found = [f"process {line}" for line in running if run in line or pods in line]
     found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line]
     found += [f"group {path}" for path in cgroups.leftover(cluster.node().cgroup)]
     found += [f"device {cluster.addresses.device}"] if network.is_plugged(cluster.addresses) else []
     return found + ([f"folder {run}"] if Path(run).exists() else [])
 
 
-def mentions(path, *words):
+def command_line(path):
     try:
-        text = path.read_text(errors="replace")
+        return path.read_text(errors="replace").replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return any(word in text for word in words)
+        return ""
 
 
 def test_when_it_is_down_nothing_is_left_and_its_addresses_are_unreachable(apart):

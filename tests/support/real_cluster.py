@@ -18,7 +18,7 @@ from tests.cluster import lifecycle
 from tests.cluster.access import Access
 from tests.cluster.cluster import Cluster
 from tests.cluster.components import FAKE_NODES, NEEDED
-from tests.cluster.places import Places
+from tests.cluster.places import Places, locked
 from tests.cluster.programs import Options
 
 SHARED = "consilia"
@@ -60,11 +60,12 @@ def given_cluster(kubeconfig: Path) -> Access:
 
 @contextmanager
 def own_cluster(name: str, options: Options) -> Iterator[Cluster]:
-    """A cluster of one test's own, to do harm to; it ends with the test."""
-    try:
-        yield started_or_skip(name, options)
-    finally:
-        lifecycle.down(name)
+    """A cluster of one test's own, to do harm to; it ends with the test. Another test that wants it waits."""
+    with locked(Places.of(name).run.with_suffix(".owner")):
+        try:
+            yield started_or_skip(name, options)
+        finally:
+            lifecycle.down(name)
 
 
 def started_or_skip(name: str, options: Options) -> Cluster:
