@@ -1,11 +1,10 @@
 """Makes the cluster as desired, and asks the API server only about what may differ."""
 
+import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
 from typing import Any
-
-import rfc8785
 
 from consilia_operator import kinds
 from consilia_operator.api_server import ApiServer
@@ -34,8 +33,8 @@ class Applying:
     store: Store
     _known: dict[Key, _Applied] = field(default_factory=dict)
 
-    async def apply(self, document: Document) -> None:
-        """Make it so, unless it is so as far as is known.
+    async def apply(self, document: Document) -> bool:
+        """Make it so, unless it is so as far as is known; whether the API server was asked.
 
         Raises:
             ApiRefused: the API server does not take it.
@@ -44,12 +43,13 @@ class Applying:
         kind = kinds.of(document)
         key, digest = key_of(kind, document), digest_of(document)
         if self._is_so(key, digest):
-            return
+            return False
         found = await self.api.apply(stamped(document, digest))
         metadata = found["metadata"]
         self._known[key] = _Applied(digest, metadata["uid"], metadata.get("generation"), monotonic())
         if kind in WATCHED:
             self.store.put(kind, found)
+        return True
 
     def _is_so(self, key: Key, digest: str) -> bool:
         known = self._known.get(key)
@@ -76,7 +76,8 @@ class Applying:
 
 def digest_of(document: Document) -> str:
     """Stands for the whole document."""
-    return sha256(rfc8785.dumps(document)).hexdigest()[:32]
+    # Ours alone: no other program must come to the same digest, so not RFC 8785, which takes ten times as long.
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def stamped(document: Document, digest: str) -> Document:

@@ -11,6 +11,7 @@ from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import turned
 from consilia_operator.kinds import Kind
+from consilia_operator.memory import Memory
 from consilia_operator.metrics import Metrics
 from consilia_operator.progress_watch import ProgressWatch
 from consilia_operator.settings import OperatorSettings
@@ -33,8 +34,7 @@ class Context:
     progress: ProgressWatch
     transport: Transport
     metrics: Metrics
-    remembered: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """What cannot change while an object lives, by its uid and a word: read once."""
+    remembered: Memory = field(default_factory=Memory)
 
     def look_at(self, kind: Kind, namespace: str, name: str) -> None:
         """Have an object looked at soon."""

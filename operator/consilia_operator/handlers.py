@@ -53,6 +53,7 @@ def _hear(context: Context, heartbeat: Heartbeat, kind: Kind) -> Any:  # noqa: A
         key = key_of(kind, document)
         if event["type"] == "DELETED":
             context.store.remove(key)
+            context.remembered.forget(document["metadata"]["uid"])
             heartbeat.gone(key)
         else:
             context.store.put(kind, document)

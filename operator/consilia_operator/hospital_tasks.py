@@ -56,6 +56,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     document = context.store.get(key)
     if document is None or document["metadata"].get("deletionTimestamp"):
         context.progress.forget(key)
+        context.applying.forget(key.namespace, key.name)
         return None
     if _over(document):
         context.progress.follow(key, None)
@@ -177,10 +178,10 @@ def _backoff_limit(papers: Papers) -> int:
 
 async def _run(context: Context, seen: Seen, parts: trainer.TrainerParts) -> bool:
     """Apply all of it; False if an older Job, which cannot be changed, had to be deleted first."""
-    made = (seen.document["metadata"]["uid"], "claim")
-    if made not in context.remembered:
+    uid = seen.document["metadata"]["uid"]
+    if not context.remembered.recall(uid, "claim"):
         await context.api.create_once(trainer.state_claim(parts, context.settings))
-        context.remembered[made] = True
+        context.remembered.keep(uid, "claim", True)
     *others, job = trainer.documents(parts, context.settings)
     if seen.job and seen.job["metadata"].get("annotations", {}).get(APPLIED) != digest_of(job):
         await _let_go(context, seen)

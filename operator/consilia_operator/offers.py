@@ -44,8 +44,8 @@ class Incomplete:
 
 async def read(context: Context, task: HospitalTask, document: Document) -> Papers | Incomplete:
     """The papers of the offer, as they are there now."""
-    remembered = (document["metadata"]["uid"], "papers")
-    if (known := context.remembered.get(remembered)) is not None:
+    uid = document["metadata"]["uid"]
+    if (known := context.remembered.recall(uid, "papers")) is not None:
         assert isinstance(known, Papers)
         return known
     namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
@@ -58,7 +58,7 @@ async def read(context: Context, task: HospitalTask, document: Document) -> Pape
     if isinstance(papers, Papers) and (wrong := differences(task, papers)):
         return Incomplete(wrong, True)
     if isinstance(papers, Papers):
-        context.remembered[remembered] = papers
+        context.remembered.keep(uid, "papers", papers)
     return papers
 
 

@@ -26,7 +26,7 @@ class Pinned:
 
 def recall(context: Context, job: Document) -> Pinned | None:
     """What this process knows to be pinned."""
-    found: Pinned | None = context.remembered.get((job["metadata"]["uid"], "roster"))
+    found: Pinned | None = context.remembered.recall(job["metadata"]["uid"], "roster")
     return found
 
 
@@ -34,9 +34,13 @@ async def recover(context: Context, job: Document) -> Pinned | None:
     """What is pinned, if anything is: an earlier process may have done so."""
     if known := recall(context, job):
         return known
-    namespace, name = job["metadata"]["namespace"], aggregator.roster_name(job)
+    namespace, uid, name = job["metadata"]["namespace"], job["metadata"]["uid"], aggregator.roster_name(job)
+    if context.remembered.recall(uid, "no roster"):
+        return None
     found = await context.api.get(CONFIG_MAP, namespace, name)
     if found is None or not _owned(found, job):
+        # Nobody but this process could pin it from now on, and it remembers what it pins.
+        context.remembered.keep(uid, "no roster", True)
         return None
     return _remember(context, job, found)
 
@@ -57,8 +61,7 @@ async def pin(context: Context, job: Document, hospitals: Sequence[str]) -> Pinn
 
 def _remember(context: Context, job: Document, config_map: Mapping[str, Mapping[str, str]]) -> Pinned:
     found = Pinned(Roster.parse(json.loads(config_map["data"][aggregator.ROSTER_FILE])))
-    context.remembered[job["metadata"]["uid"], "roster"] = found
-    return found
+    return context.remembered.keep(job["metadata"]["uid"], "roster", found)
 
 
 def _key_of(context: Context, job: Document, name: str) -> str:

@@ -127,8 +127,9 @@ async def _hand_over(context: Context, offer: Offer, ready: Ready) -> None:
     await context.applying.apply(task)
     made = context.store.get(key_of(HOSPITAL_TASK, task))
     if made is not None:
-        for paper in papers(offer, made, ready.parties[offer.hospital].files):
-            await context.applying.apply(paper)
+        sent = papers(offer, made, ready.parties[offer.hospital].files)
+        if any([await context.applying.apply(paper) for paper in sent]):
+            context.queue.add(key_of(HOSPITAL_TASK, task))  # Secrets are not watched: the hospital would ask in vain.
 
 
 async def _aggregate(context: Context, seen: Seen, pinned: Pinned, ready: Ready) -> list[str]:

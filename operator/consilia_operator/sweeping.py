@@ -25,7 +25,7 @@ async def clear_away(context: Context, key: Key) -> None:
         theirs = metadata["labels"].get(JOB_UID)
         if theirs != uid:
             await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-            context.remembered.pop((theirs, "roster"), None)
+            context.remembered.forget(theirs)
     context.applying.forget(key.namespace, key.name)
     if context.store.get(Key(STATEFUL_SET, key.namespace, KAFKA)):
         context.look_at(STATEFUL_SET, key.namespace, KAFKA)
