@@ -13,16 +13,15 @@ from scripts.dashboards.answers import Span
 from scripts.dashboards.pictures import pictures
 
 GUIDE = ROOT / "docs" / "guides" / "monitoring.md"
-ROUNDS = 10
+ROUNDS = 30
 pytestmark = pytest.mark.timeout(600)  # four processes load PyTorch
 
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
     """A job that has ended, its aggregator serving on, after an operator that looked at it twice."""
-    with watched(
-        tmp_path_factory.mktemp("federation"), "breast-cancer.yaml", rounds=ROUNDS, local_steps=50
-    ) as running:
+    how = {"interval": "500ms", "rounds": ROUNDS, "local_steps": 200}  # even quick rounds are seen a few times
+    with watched(tmp_path_factory.mktemp("federation"), "breast-cancer.yaml", **how) as running:
         running.prometheus.await_series("consilia_job_round > 1", 300)
         running.operator.reconcile_seconds.labels("FederatedJob").observe(0.01)
         running.finish(200)
@@ -48,7 +47,7 @@ def test_the_figures_are_the_jobs(federation):
         f"consilia_job_deadline_timestamp_seconds{{{of_job}}}": 0,
         f'consilia_round_participants{{{of_job}, state="Late"}}': 0,
         f"sum(consilia_updates_rejected_total{{{of_job}}})": 0,
-        f'sum(max_over_time(consilia_trainer_updates_total{{{of_job}, hospital="hilltop"}}[10m]))': ROUNDS,
+        f'max_over_time(consilia_trainer_gpus{{{of_job}, hospital="hilltop"}}[10m])': 0,
         f"sum(consilia_round_duration_seconds_count{{{of_job}}})": ROUNDS,
     }
     for expression, value in figures.items():
@@ -64,11 +63,10 @@ def test_the_phases_of_the_rounds_add_up_to_the_rounds(federation):
 
 
 @pytest.mark.slow
-def test_nothing_is_wrong_and_no_alert_says_so(federation):
+def test_nothing_was_wrong_and_no_alert_said_so(federation):
     rules = federation.prometheus.ask("rules")
-    all_rules = [rule for group in rules["groups"] for rule in group["rules"]]
-    assert {rule["health"] for rule in all_rules} == {"ok"}
-    assert [rule["name"] for rule in all_rules if rule.get("state", "inactive") != "inactive"] == []
+    assert {rule["health"] for group in rules["groups"] for rule in group["rules"]} == {"ok"}
+    assert federation.prometheus.now('count_over_time(ALERTS{alertstate="firing"}[30m])') == []
 
 
 @pytest.mark.slow

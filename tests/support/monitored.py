@@ -47,8 +47,8 @@ class Watched:
 
 
 @contextmanager
-def watched(folder: Path, example: str, **changes: int | str) -> Iterator[Watched]:
-    """The example's job on a SQLite log, as pods would run it; scraped every second."""
+def watched(folder: Path, example: str, *, interval: str, **changes: int | str) -> Iterator[Watched]:
+    """The example's job on a SQLite log, as pods would run it; scraped at this interval."""
     plan = make_plan(ROOT / "examples" / example, data=None, seeds=1, baselines=False)
     job = _changed(plan.job, **changes)
     parties = [AGGREGATOR, *plan.hospitals]
@@ -59,7 +59,9 @@ def watched(folder: Path, example: str, **changes: int | str) -> Iterator[Watche
         operator, place = stack.enter_context(_idle_operator(job, plan.hospitals))
         targets.append(place)
         (folder / "prometheus").mkdir()
-        prometheus = stack.enter_context(running_prometheus(folder / "prometheus", configuration(targets)))
+        prometheus = stack.enter_context(
+            running_prometheus(folder / "prometheus", configuration(targets, interval=interval))
+        )
         prometheus.await_series('consilia_build_info{program="operator"}')
         programs = [stack.enter_context(_running(party, files[party])) for party in parties]
         yield Watched(prometheus, programs[0], programs[1:], targets, operator)
@@ -136,7 +138,7 @@ def main() -> int:
     rows = frozenset({"Now", "Rounds", "Hospitals", "GPUs", "Budgets", "Refused"})
     with TemporaryDirectory() as folder:
         slowly = {"rounds": asked.rounds, "local_steps": 200, "learning_rate": "0.0003"}
-        with watched(Path(folder), "heart-disease.yaml", **slowly) as federation:
+        with watched(Path(folder), "heart-disease.yaml", interval="1s", **slowly) as federation:
             federation.prometheus.await_series("consilia_job_round > 1", 300)
             start = time.time() + 20  # loading PyTorch is no part of the picture
             federation.prometheus.await_series(f"consilia_job_round > {0.9 * asked.rounds}", 900)
