@@ -2,9 +2,10 @@
 
 import pytest
 from api_server_in_memory import ApiServerInMemory
-from transports import HUB, federated_job, prepare, waits_for
+from transports import HUB, Clock, federated_job, prepare, waits_for
 
 from consilia.kafka.settings import KafkaSettings
+from consilia_operator.transport.credentials import REMEMBERED_SECONDS
 from consilia_operator.transport.external import External
 from consilia_operator.transport.interface import Ready
 from consilia_operator.transport.secrets import encoded
@@ -28,6 +29,10 @@ def api(*secrets):
     return made
 
 
+def external(cluster):
+    return External(cluster, Clock().seconds)
+
+
 ALL = ((HUB, "kafka", BY_PASSWORD), (HUB, "kafka-riverside", BY_CERTIFICATE), ("lakeside", "consilia-log", BY_PASSWORD))
 
 
@@ -39,7 +44,7 @@ def settings(answer, party, folder):
 
 
 def test_every_party_gets_its_own_and_nobody_elses(tmp_path):
-    answer = prepare(External(api(*ALL)), job())
+    answer = prepare(external(api(*ALL)), job())
     found = settings(answer, "aggregator", tmp_path)
     assert found.bootstrap_servers == ("k1.example:9093", "k2.example:9093")
     assert (found.tls, found.username, found.password.read_text()) == (True, "user", "word")
@@ -50,7 +55,7 @@ def test_every_party_gets_its_own_and_nobody_elses(tmp_path):
 
 
 def test_without_a_secret_everybody_comes_as_nobody(tmp_path):
-    answer = prepare(External(api()), job(secret=None))
+    answer = prepare(external(api()), job(secret=None))
     assert set(answer.parties) == {"aggregator", "riverside", "lakeside"}
     assert not settings(answer, "riverside", tmp_path).tls
 
@@ -58,7 +63,7 @@ def test_without_a_secret_everybody_comes_as_nobody(tmp_path):
 def test_without_an_authority_the_systems_are_believed(tmp_path):
     files = {name: content for name, content in BY_PASSWORD.items() if name != "ca.crt"}
     secrets = [(HUB, "kafka", files), *ALL[1:]]
-    found = settings(prepare(External(api(*secrets)), job()), "aggregator", tmp_path)
+    found = settings(prepare(external(api(*secrets)), job()), "aggregator", tmp_path)
     assert found.tls
     assert found.ca is None
 
@@ -69,7 +74,7 @@ def test_without_an_authority_the_systems_are_believed(tmp_path):
 )
 def test_missing_credentials_are_named_with_the_command_that_makes_them(left_out, said):
     given = [each for number, each in enumerate(ALL) if number != left_out]
-    answer = waits_for(prepare(External(api(*given)), job()), "CredentialsMissing")
+    answer = waits_for(prepare(external(api(*given)), job()), "CredentialsMissing")
     assert all(words in answer.message for words in said)
     assert f"kubectl -n {HUB} create secret generic kafka" in answer.message
     assert "--from-literal" not in answer.message
@@ -79,7 +84,7 @@ def test_missing_credentials_are_named_with_the_command_that_makes_them(left_out
     "files", [{}, {"username": b"u"}, {"password": b"p"}, {"user.crt": b"c"}, {"username": b" \n"}]
 )
 def test_half_of_a_pair_is_said_to_be_half(files):
-    answer = waits_for(prepare(External(api((HUB, "kafka", files), *ALL[1:])), job()), "CredentialsIncomplete")
+    answer = waits_for(prepare(external(api((HUB, "kafka", files), *ALL[1:])), job()), "CredentialsIncomplete")
     assert f"{HUB}/kafka" in answer.message
 
 
@@ -87,9 +92,20 @@ def test_a_damaged_secret_is_named():
     made = api(*ALL[1:])
     metadata = {"name": "kafka", "namespace": HUB}
     made.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": "%"}})
-    assert f"{HUB}/kafka" in waits_for(prepare(External(made), job()), "SecretDamaged").message
+    assert f"{HUB}/kafka" in waits_for(prepare(external(made), job()), "SecretDamaged").message
 
 
 def test_addresses_that_no_client_could_use_are_refused_for_good():
     given = federated_job(transport={"external": {"bootstrapServers": ["a:b:1"]}})
-    assert waits_for(prepare(External(api()), given), "TransportInvalid").permanent
+    assert waits_for(prepare(external(api()), given), "TransportInvalid").permanent
+
+
+def test_a_password_that_changes_is_handed_on_after_a_while(tmp_path):
+    cluster, clock = api(*ALL), Clock()
+    transport = External(cluster, clock.seconds)
+    prepare(transport, job())
+    metadata = {"name": "kafka", "namespace": HUB}
+    files = BY_PASSWORD | {"password": b"another"}
+    cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded(files)})
+    clock.forward(seconds=REMEMBERED_SECONDS)
+    assert settings(prepare(transport, job()), "aggregator", tmp_path).password.read_text() == "another"

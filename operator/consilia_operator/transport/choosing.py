@@ -28,7 +28,7 @@ class Transports:
         self._each: dict[Name, Transport] = {
             "managed": Managed(cluster, around),
             "strimzi": Strimzi(cluster, around),
-            "external": External(cluster),
+            "external": External(cluster, around.clock),
         }
 
     async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:

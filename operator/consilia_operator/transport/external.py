@@ -1,6 +1,7 @@
 """Somebody else's Kafka: whose users and rules are theirs to make; the operator only hands out what it is given."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -8,7 +9,7 @@ from consilia.api import FederatedJob
 from consilia.api.infrastructure import ExternalTransport
 from consilia.errors import IdentityError
 from consilia_operator.kinds import SECRET
-from consilia_operator.transport.credentials import by_certificate, by_password, without
+from consilia_operator.transport.credentials import REMEMBERED_SECONDS, by_certificate, by_password, without
 from consilia_operator.transport.interface import (
     AGGREGATOR,
     CA_FILE,
@@ -30,11 +31,19 @@ HOSPITALS_OWN = "consilia-log"
 _LATER = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    credentials: Credentials
+    until: float
+
+
 class External:
     """The transport of jobs that name servers."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
+        """`clock` counts seconds, for what is remembered."""
+        self._cluster, self._clock = cluster, clock
+        self._known: dict[tuple[tuple[str, ...], tuple[str, str]], _Known] = {}
 
     async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
         """See `Transport`."""
@@ -67,9 +76,24 @@ class External:
             [(namespace, name)] if party == AGGREGATOR else [(namespace, f"{name}-{party}"), (party, HOSPITALS_OWN)]
         )
         for place in places:
-            if secret := await self._cluster.get(SECRET, *place):
-                return _read(asked.bootstrap_servers, decoded(secret)) or _incomplete(place)
+            if found := await self._at(place, asked.bootstrap_servers):
+                return found
         return _missing(party, places)
+
+    async def _at(self, place: tuple[str, str], servers: tuple[str, ...]) -> Credentials | NotReady | None:
+        """What a Secret says, read again after a while; None if there is none."""
+        now = self._clock()
+        if (known := self._known.get((servers, place))) and known.until > now:
+            return known.credentials
+        secret = await self._cluster.get(SECRET, *place)
+        if secret is None:
+            return None
+        found = _read(servers, decoded(secret))
+        if found is None:
+            return _incomplete(place)
+        self._known = {key: each for key, each in self._known.items() if each.until > now}
+        self._known[servers, place] = _Known(found, now + REMEMBERED_SECONDS)
+        return found
 
     async def retire(self, job: GoneJob) -> None:
         """Nothing: whoever runs that Kafka retires jobs there, with `consilia kafka retire`."""
