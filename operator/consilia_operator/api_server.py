@@ -237,7 +237,8 @@ async def connect() -> AsyncIterator[ApiServer]:
     if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        given = os.environ.get("KUBECONFIG")  # the library reads it once, when it is imported
+        await config.load_kube_config(config_file=given, client_configuration=configuration)  # type: ignore[no-untyped-call]
     # aiohttp would look through the environment, and for a ~/.netrc, in two threads at every request.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = configuration.proxy or _proxy(configuration.host)
