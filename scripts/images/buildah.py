@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +57,6 @@ class Buildah:
         unnamed = self("images", "--filter", "dangling=true", "--quiet", "--no-trunc").split()
         stale = [each for each in unnamed if not any(each.removeprefix("sha256:").startswith(used) for used in layers)]
         stale += sorted(tag for tag in self.tags() - set(tags) if "<none>" not in tag)
-        if stale:
-            with suppress(subprocess.CalledProcessError):  # what a container still uses stays until the next build
-                self("rmi", *stale)
+        in_use = set(self("containers", "--notruncate", "--format", "{{.ImageID}} {{.ImageName}}").split())
+        for each in set(stale) - in_use:  # what a container still uses stays until the next build
+            self("rmi", each)

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import stat
 import subprocess
 import tarfile
@@ -64,7 +63,8 @@ def entrypoint(name):
 def test_an_image_starts_its_program_as_our_user_on_a_read_only_root(built, name):
     own = built[name].configuration["config"]
     assert (own["User"], own["Entrypoint"]) == ("10001:10001", ["python", "-m", entrypoint(name)])
-    assert "usage" in built[name].run(*own["Entrypoint"], "--help").stdout.lower()
+    asked = built[name].run(*own["Entrypoint"], "--help", check=False)
+    assert "usage" in (asked.stdout + asked.stderr).lower()
     assert built[name].run(
         "sh", "-c", "id -u; id -g; touch /tmp/x; touch /x 2>/dev/null || echo no"
     ).stdout.split() == [
@@ -85,8 +85,9 @@ def test_nothing_in_an_image_installs_compiles_or_makes_another_user(built, name
 
 @each_image
 def test_our_user_can_write_nothing_but_temporary_folders(built, name):
-    ours = built[name].run("find", "/", "-xdev", "-writable", "-not", "-type", "l", "-not", "-path", "/proc/*").stdout
-    assert set(ours.split()) <= {"/tmp", "/var/tmp", "/run/lock"}
+    search = ("find", "/", "-xdev", "-writable", "-not", "-type", "l")
+    found = built[name].run(*search, check=False).stdout  # it complains of folders that it may not even read
+    assert set(found.split()) <= {"/tmp", "/var/tmp", "/run/lock"}
 
 
 @each_image
@@ -99,10 +100,11 @@ def test_an_image_is_no_larger_than_it_was(built, name):
 def test_an_image_knows_nothing_of_the_machine_that_built_it(built, name):
     told = [os.environ[each] for each in OF_THE_NETWORK if len(os.environ.get(each, "")) > 3]
     resolvers = re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE)
-    secrets = [socket.gethostname(), str(ROOT), *told, *(each for each in resolvers if not each.startswith("127."))]
+    secrets = [str(ROOT), *told, *(each for each in resolvers if not each.startswith("127."))]
     said = str(built[name].configuration)
     texts = [path for path in (built[name].root / "etc").rglob("*") if path.is_file() and not path.is_symlink()]
     said += "".join(path.read_text(errors="replace") for path in texts if "ssl/certs" not in str(path))
+    assert not any((built[name].root / "etc" / each).read_text() for each in ("hostname", "hosts", "resolv.conf"))
     assert [each for each in secrets if re.search(rf"\b{re.escape(each)}\b", said)] == []
     assert not [
         path for path in (built[name].root / "run").rglob("*") if path.is_file() and path.name != ".containerenv"
