@@ -26,6 +26,10 @@ from consilia.kafka.settings import KafkaSettings
 _SETTLED_SECONDS = 10.0
 """How long a change may take to be known to the broker that is asked."""
 _PAUSE = 0.05
+_AT_ONCE = 500
+"""Rules in one request, which must be answered soon."""
+_COMPARED_AT_ONCE = 10
+"""Filters in one request: each is compared with every rule that there is."""
 
 
 class Access:
@@ -51,12 +55,13 @@ class Access:
         Raises:
             LogAccessError: these credentials may not.
         """
-        if not rules:
-            return
-        with as_administrator(self._settings, "add access rules"):
-            for error in self._admin.create_acls([_acl(rule) for rule in rules])["failed"]:
-                raise error("")
-        self._await(lambda there: there.issuperset(rules))
+        for begin in range(0, len(rules), _AT_ONCE):
+            some = rules[begin : begin + _AT_ONCE]
+            with as_administrator(self._settings, "add access rules"):
+                for error in self._admin.create_acls([_acl(rule) for rule in some])["failed"]:
+                    raise error("")
+        if rules:  # changes become known in their order, and those of one request together
+            self._await(lambda: self._has(rules[-1]))
 
     def remove(self, rules: Sequence[AclRule]) -> None:
         """Take them away, and see them gone.
@@ -64,18 +69,39 @@ class Access:
         Raises:
             LogAccessError: these credentials may not.
         """
-        if not rules:
-            return
-        with as_administrator(self._settings, "remove access rules"):
-            for _, _, error in self._admin.delete_acls([_filter(rule) for rule in rules]):
-                if error is not kafka_errors.NoError:
-                    raise error("")
-        self._await(lambda there: there.isdisjoint(rules))
+        self._delete([_filter(rule) for rule in rules])
 
-    def _await(self, settled: Callable[[set[AclRule]], bool]) -> None:
+    def forget(self, principal: str, topics: Sequence[str]) -> None:
+        """Take away all rules of a principal, and everybody's on these topics by name, without listing any.
+
+        Raises:
+            LogAccessError: these credentials may not.
+        """
+        every = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+        of_topics = [ResourcePatternFilter(ResourceType.TOPIC, name, ACLResourcePatternType.LITERAL) for name in topics]
+        wanted = [(principal, every), *((None, pattern) for pattern in of_topics)]
+        self._delete([ACLFilter(who, None, ACLOperation.ANY, ACLPermissionType.ANY, what) for who, what in wanted])
+
+    def _delete(self, filters: Sequence[ACLFilter]) -> None:
+        for begin in range(0, len(filters), _COMPARED_AT_ONCE):
+            with as_administrator(self._settings, "remove access rules"):
+                for _, _, error in self._admin.delete_acls(filters[begin : begin + _COMPARED_AT_ONCE]):
+                    if error is not kafka_errors.NoError:
+                        raise error("")
+        if filters:
+            self._await(lambda: not self._finds(filters[-1]))
+
+    def _has(self, rule: AclRule) -> bool:
+        return self._finds(_filter(rule))
+
+    def _finds(self, wanted: ACLFilter) -> bool:
+        with as_administrator(self._settings, "look up the access rules"):
+            return bool(self._admin.describe_acls(wanted)[0])
+
+    def _await(self, settled: Callable[[], bool]) -> None:
         """The controller has answered; the broker that decides may hear of it a moment later."""
         deadline = monotonic() + _SETTLED_SECONDS
-        while not settled({binding.rule for binding in self.found() if binding.plain}):
+        while not settled():
             if monotonic() > deadline:
                 message = f"Kafka at {self._settings.where} does not show the changed access rules."
                 raise LogUnavailableError(message, remedy="See that the controller and the brokers run; try again.")

@@ -11,7 +11,7 @@ from consilia_operator.transport.administration import Reach, Wanted, bring_abou
 
 PATIENCE_SECONDS = 120.0
 """After so long without an end a visit counts as failed; its thread ends by kafka-python's own limits."""
-_MOST_AT_ONCE = 200
+_MOST_AT_ONCE = 100
 """Jobs of one visit."""
 
 Answer = TypeVar("Answer")
