@@ -82,7 +82,8 @@ def write_tables(found: Results) -> None:
 
 def docs_page(found: Results) -> tables.Page:
     """All places of docs/benchmarks.md."""
-    return {**tables.docs_page(found), targets.PLACE: targets.targets_table(found)}
+    ours = {targets.PLACE: targets.targets_table(found), targets.OPERATOR_PLACE: targets.operator_targets_table(found)}
+    return {**tables.docs_page(found), **ours}
 
 
 def rewrite(path: Path, page: tables.Page) -> None:

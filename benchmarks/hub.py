@@ -75,14 +75,13 @@ class Hub:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sight:
     """Looks at all objects of a kind by a watch of its own."""
 
     api: ApiServer
     kind: Kind
     holds: Callable[[Document], bool]
-    version: str
 
     async def seen(self, count: int, seconds: float) -> float:
         """Wait until so many objects are as they should be; the monotonic time when the last became so.
@@ -92,22 +91,31 @@ class Sight:
         """
         found = set[tuple[str, str]]()
         try:
-            async with asyncio.timeout(seconds), self.api.watch(self.kind, "", "", self.version, seconds) as events:
-                async for event in events:
-                    metadata = event["object"]["metadata"]
-                    if event["type"] in {"ADDED", "MODIFIED"} and self.holds(event["object"]):
-                        found.add((metadata["namespace"], metadata["name"]))
-                        if len(found) >= count:
-                            return time.monotonic()
+            async with asyncio.timeout(seconds):
+                while len(found) < count:  # an API server that has much to do ends watches
+                    await self._look(found, count, seconds)
         except TimeoutError:
-            pass
-        raise RunError(f"{len(found)} of {count} {self.kind.plural} were made ready within {seconds:.0f} s.")
+            message = f"{len(found)} of {count} {self.kind.plural} were made ready within {seconds:.0f} s."
+            raise RunError(message) from None
+        return time.monotonic()
+
+    async def _look(self, found: set[tuple[str, str]], count: int, seconds: float) -> None:
+        listed, version = await self.api.snapshot(self.kind, "")
+        found.update(_place(each) for each in listed if self.holds(each))
+        if len(found) >= count:
+            return
+        async with self.api.watch(self.kind, "", "", version, seconds) as events:
+            async for event in events:
+                if event["type"] == "ERROR":
+                    return
+                if event["type"] in {"ADDED", "MODIFIED"} and self.holds(event["object"]):
+                    found.add(_place(event["object"]))
+                if len(found) >= count:
+                    return
 
 
-async def sight(hub: Hub, kind: Kind, holds: Callable[[Document], bool]) -> Sight:
-    """From now on."""
-    _, version = await hub.api.snapshot(kind, "")
-    return Sight(hub.api, kind, holds, version)
+def _place(found: Document) -> tuple[str, str]:
+    return found["metadata"]["namespace"], found["metadata"]["name"]
 
 
 def looked_at(found: Document) -> bool:
@@ -130,7 +138,7 @@ def api_server(folder: Path) -> Iterator[Bare]:
         ClusterError: it is not built, or does not start.
     """
     with bare_cluster(folder) as bare:
-        kubectl = [CONTROL.folder / "kubectl", f"--kubeconfig={bare.kubeconfig}"]
+        kubectl: list[str | Path] = [CONTROL.folder / "kubectl", f"--kubeconfig={bare.kubeconfig}"]
         output(*kubectl, "create", "-f", ROOT / "crds")
         output(*kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         yield bare
@@ -140,7 +148,9 @@ def api_server(folder: Path) -> Iterator[Bare]:
 async def open_hub(bare: Bare) -> AsyncIterator[Hub]:
     """A connection to it."""
     configuration = client.Configuration()
-    await config.load_kube_config(config_file=str(bare.kubeconfig), client_configuration=configuration)
+    await config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=str(bare.kubeconfig), client_configuration=configuration
+    )
     async with client.ApiClient(configuration) as connected:
         yield Hub(bare, ApiServer(connected))
 

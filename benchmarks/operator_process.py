@@ -139,6 +139,7 @@ def operator(folder: Path, kubeconfig: Path, settings: Mapping[str, object]) -> 
     file = folder / "operator.json"
     file.write_text(json.dumps({"images": images, "metricsPort": port, **settings}))
     environment = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": NAMESPACE, "POD_NAME": "consilia-operator-0"}
+    environment["PYTHONDONTWRITEBYTECODE"] = ""  # what its image brings along is compiled once, and kept
     command = ["env", *(f"{name}={value}" for name, value in environment.items())]
     command += [sys.executable, "-m", "consilia_operator", "--settings", str(file)]
     guard = Guarded(command, folder / "operator.log", folder)

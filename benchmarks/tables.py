@@ -27,6 +27,32 @@ ROUND_ROWS = {
 THEIRS = {WITH_BROKER: "cpu_seconds_per_round", "broker_cpu_seconds_per_round": "", "broker_peak_mib": ""}
 """What peers call it, where that differs; empty where they have no such thing."""
 
+WORK = {
+    "create_seconds": "all created, s",
+    "reconciled_seconds": "all reconciled, s",
+    "operator_cpu_seconds": "the operator's CPU, s",
+    "operator_cpu_ms_per_job": "the same a job, ms",
+    "requests_per_job": "its requests a job",
+    "look_ms_p50": "one look at a job, ms: median",
+    "look_ms_p99": "one look at a job, ms: 99th of 100",
+    "errors": "looks that failed",
+    "rss_mib": "its memory afterwards, MiB",
+    "peak_mib": "its memory, peak MiB",
+    "other_cpu_cores": "cores busy with other work",
+}
+"""What the operator costs while it has work, and how it is called."""
+AFTERWARDS = {
+    "ready_seconds": "restart: ready, s",
+    "settled_seconds": "restart: all looked at, s",
+    "operator_cpu_seconds": "restart: CPU, its start included, s",
+    "requests": "restart: requests",
+    "peak_mib": "restart: peak MiB",
+    "quiet_percent": "idle, between two resyncs: % of a core",
+    "resync_cpu_seconds": "one resync: CPU, s",
+    "idle_percent": "idle, a resync every 5 minutes: % of a core",
+}
+"""And when all is done."""
+
 Page = Mapping[str, str]
 """Markdown by the name of the place where it belongs."""
 
@@ -130,6 +156,25 @@ def logs_table(measured: Mapping[str, Any]) -> str:
     return table(["", *map(our_name, ours)], rows)
 
 
+def operator_table(measured: Mapping[str, Any]) -> str:
+    """A column for each number of jobs; then what one number costs an operator that finds all done."""
+    works = [(f"{work['jobs']:,} suspended", work) for work in measured["curve"]]
+    if more := measured.get("extrapolated"):
+        works.append((f"{more['jobs']:,}, by the line through them", more))
+    if active := measured.get("active"):
+        works.append((f"{active['jobs']:,} to run", active))
+    head = ["FederatedJobs", *(name for name, _ in works)]
+    rows = [[words, *(number(work[name]) if name in work else "" for _, work in works)] for name, words in WORK.items()]
+    after = {name: {**measured["restart"], **measured["idle"]}[name] for name in AFTERWARDS}
+    steady = [[words, number(after[name])] for name, words in AFTERWARDS.items()]
+    return table(head, rows) + "\n\n" + table([f"with {after_jobs(measured)} suspended", ""], steady)
+
+
+def after_jobs(measured: Mapping[str, Any]) -> str:
+    """With how many jobs the operator was restarted and left alone."""
+    return f"{measured['restart']['jobs']:,}"
+
+
 def number(value: float | None) -> str:
     """Three digits that count; whole numbers whole."""
     if value is None:
@@ -156,5 +201,6 @@ SECTIONS: Mapping[str, Section] = {
     "heart-failure": quality_table,
     "log": logs_table,
     "strategies": plain_table,
+    "reconcile": operator_table,
 }
 """How each benchmark's results are shown."""

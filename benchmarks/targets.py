@@ -10,6 +10,9 @@ from benchmarks.tables import THEIRS, WITH_BROKER, number, peer_name, table
 
 PLACE = "benchmarks:targets"
 """docs/benchmarks.md has `<!-- benchmarks:targets:begin -->` and its end."""
+OPERATOR_PLACE = "benchmarks:operator-targets"
+"""And one for what the operator was to reach."""
+RECONCILE = "reconcile"
 _MEGABYTES = 2**20 / 1e6
 
 
@@ -79,14 +82,36 @@ def over_kafka(measured: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((each for each in ours if each["log"] == KAFKA), None)
 
 
+OPERATOR = (
+    Target(benchmark=RECONCILE, figure="reconciled_seconds", words="all reconciled, s", bound=90),
+    Target(benchmark=RECONCILE, figure="peak_mib", words="the operator, peak MB", bound=400, scale=_MEGABYTES),
+    Target(benchmark=RECONCILE, figure="idle_percent", words="idle: % of a core", bound=2),
+)
+
+
+def operator_targets_table(results: Results) -> str:
+    """One row a target; empty where nothing was measured."""
+    if RECONCILE not in results:
+        return "Not measured yet."
+    measured = results[RECONCILE].measured
+    jobs = measured["restart"]["jobs"]
+    work = next(each for each in measured["curve"] if each["jobs"] == jobs)
+    reached = {**work, **measured["idle"], "peak_mib": max(work["peak_mib"], measured["restart"]["peak_mib"])}
+    head = [f"{jobs:,} suspended FederatedJobs", "wanted", "reached", ""]
+    return table(head, [_verdict(target, reached[target.figure]) for target in OPERATOR])
+
+
+def _verdict(target: Target, figure: float | None) -> list[str]:
+    value = None if figure is None else target.scale * figure
+    verdict = "" if value is None else "yes" if target.met(value) else "no"
+    return [target.words, target.demand(), number(value), verdict]
+
+
 def _peers(results: Results, target: Target) -> list[Mapping[str, Any]]:
     return list(results[target.benchmark].measured.get("peers", []))
 
 
 def _row(results: Results, target: Target, ours: Mapping[str, Any], peers: list[str]) -> list[str]:
-    figure = ours[target.figure]
-    value = None if figure is None else target.scale * figure
-    verdict = "" if value is None else "yes" if target.met(value) else "no"
     name = THEIRS.get(target.figure, target.figure)
     theirs = {peer_name(peer): number(target.scale * peer[name]) for peer in _peers(results, target) if name in peer}
-    return [target.words, target.demand(), number(value), verdict, *(theirs.get(peer, "") for peer in peers)]
+    return [*_verdict(target, ours[target.figure]), *(theirs.get(peer, "") for peer in peers)]
