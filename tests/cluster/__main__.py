@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     starting.add_argument("--grace", type=int, default=Options().grace_s, help="seconds until a silent node is lost")
     starting.add_argument("--fake-nodes", action="store_true", help="run kwok, for nodes that are not there")
     ending = command("down", do_down, "end a cluster: processes, mounts, devices, control groups")
+    ending.add_argument("--forget-images", action="store_true", help="delete its images, too")
     stating = command("status", do_status, "say which clusters run")
     loading = command("load", do_load, "give the images of OCI archives to a cluster")
     loading.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
@@ -96,6 +97,8 @@ def usage(cluster: Cluster) -> str:
 def do_down(chosen: argparse.Namespace) -> None:
     """End a cluster."""
     lifecycle.down(chosen.name)
+    if chosen.forget_images:
+        lifecycle.forget_images(chosen.name)
     say(f"{chosen.name} is down; its addresses are unreachable until it is up again")
 
 

@@ -44,6 +44,19 @@ def down(name: str) -> None:
         _clear(Places.of(name))
 
 
+def forget_images(name: str) -> None:
+    """Delete the images of a cluster that is down.
+
+    Raises:
+        ClusterError: it runs.
+    """
+    with locked(home() / "up.lock"):
+        if attach(name) is not None:
+            raise ClusterError(f"{name} runs, and its containers are made of its images.", remedy="End it first.")
+        for number in range(NODES):
+            shutil.rmtree(Places.of(name).images(number), ignore_errors=True)
+
+
 def names() -> list[str]:
     """The clusters that are written down, running or not."""
     return sorted(path.parent.name for path in (home() / "run").glob("*/state.json"))
