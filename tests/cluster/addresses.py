@@ -31,6 +31,11 @@ class Addresses:
         return next(islice(self.block.subnets(new_prefix=21), 2, None))
 
     @property
+    def fake_pods(self) -> IPv4Network:
+        """What fake pods are said to have; nobody answers there."""
+        return next(islice(self.block.subnets(new_prefix=22), 6, None))
+
+    @property
     def link(self) -> IPv4Network:
         """Nodes, and this machine among them."""
         return list(self.block.subnets(new_prefix=24))[-1]

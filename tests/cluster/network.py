@@ -53,7 +53,10 @@ def _foreign_routes(addresses: Addresses) -> list[str]:
 
 
 def plug(addresses: Addresses, pid: int) -> None:
-    """Lay the cable from this machine to the node whose first process is `pid`, and the routes over it."""
+    """Lay the cable from this machine to the node whose first process is `pid`, and the routes over it.
+
+    The node gets no default route: whatever this machine forwards, a pod reaches it and nothing beyond.
+    """
     unplug(addresses)
     inside = enter(pid)
     device, length = addresses.device, addresses.link.prefixlen
@@ -63,7 +66,7 @@ def plug(addresses: Addresses, pid: int) -> None:
     output(*inside, "ip", "link", "set", "lo", "up")
     output(*inside, "ip", "address", "add", f"{addresses.node(0)}/{length}", "dev", "eth0")
     output(*inside, "ip", "link", "set", "eth0", "up")
-    output(*inside, "ip", "route", "add", "default", "via", str(addresses.host))
+    output(*inside, "ip", "route", "add", str(addresses.services), "dev", "eth0")
     for range_ in (addresses.services, addresses.pods):
         output("ip", "route", "replace", str(range_), "via", str(addresses.node(0)))
 

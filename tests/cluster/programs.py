@@ -180,6 +180,7 @@ def kwok(node: Node) -> list[str]:
         "--manage-all-nodes=false",
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         f"--node-ip={node.addresses.node(0)}",
+        f"--cidr={node.addresses.fake_pods}",
     ]
 
 

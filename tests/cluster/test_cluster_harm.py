@@ -10,8 +10,10 @@ import pytest
 from real_cluster import own_cluster, shared_cluster
 
 from tests.cluster import archives, cgroups, lifecycle, network
+from tests.cluster.commands import output
 from tests.cluster.components import OWN
 from tests.cluster.images import PROBE
+from tests.cluster.places import ClusterError
 from tests.cluster.programs import Options
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,12 @@ def test_a_program_that_is_killed_comes_back(apart, program):
     assert another.lives
     lifecycle.wait_until_ready(apart)
     await_ready(apart, 0, "true")
+
+
+@pytest.mark.parametrize("beyond", ["203.0.113.1", "8.8.8.8"])
+def test_from_a_node_no_way_leads_beyond_this_machine(apart, beyond):
+    with pytest.raises(ClusterError, match="unreachable"):
+        output(*network.enter(apart.first_process().pid), "ip", "route", "get", beyond)
 
 
 def test_a_pod_on_another_node_reaches_the_first_and_its_gpu(apart, worker):

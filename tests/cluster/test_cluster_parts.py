@@ -26,7 +26,7 @@ def test_no_two_clusters_share_an_address():
 def test_the_parts_of_a_cluster_lie_within_its_block_and_apart(index):
     addresses = Addresses(index)
     pods = [addresses.pods_of(number) for number in range(NODES)]
-    parts = [addresses.services, *pods, addresses.link]
+    parts = [addresses.services, *pods, addresses.fake_pods, addresses.link]
     assert all(part.subnet_of(addresses.block) for part in parts)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(parts, 2))
     assert all(part.subnet_of(addresses.pods) for part in pods)
