@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def main() -> int:
     try:
         settings = OperatorSettings.load(arguments.settings)
         _start_logging(settings)
-        asyncio.run(run(settings, _place()))
+        with suppress(asyncio.CancelledError):  # told to stop before there was anything to stop
+            asyncio.run(run(settings, _place()))
     except (FencedError, TemporaryError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return os.EX_TEMPFAIL

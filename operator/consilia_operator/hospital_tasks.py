@@ -64,6 +64,9 @@ async def reconcile(context: Context, key: Key) -> float | None:
     seen = await decide(context, observe(context, document))
     seen = await (train(context, seen) if seen.papers and seen.dataset else stop(context, seen))
     await write_status(context, document, report(seen))
+    for finding in seen.findings:
+        if finding.type == "Denied":
+            context.metrics.denials.labels(finding.reason).inc()
     return seen.again
 
 

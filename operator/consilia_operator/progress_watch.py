@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from pydantic import ValidationError
 
 from consilia.progress import STATUS_PORT, JobProgress, TrainerProgress
@@ -94,7 +94,17 @@ class ProgressWatch:
             if response.status == 204:
                 return None
             response.raise_for_status()
-            return read(await response.content.read(_LONGEST), source)
+            return read(await _body(response), source)
+
+
+async def _body(response: ClientResponse) -> bytes:
+    """All of it, but no more than a snapshot can have."""
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > _LONGEST:
+            raise ValueError(f"it has more than {_LONGEST} bytes")
+    return bytes(found)
 
 
 def read(answer: bytes, source: Source) -> Progress:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ async def run(settings: OperatorSettings, place: Place) -> None:
     Raises:
         FencedError: another operator has taken over.
     """
+    _stop_when_told()
     registry, standing = CollectorRegistry(), Standing()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connect())
@@ -82,6 +84,13 @@ async def run(settings: OperatorSettings, place: Place) -> None:
         standing.heartbeat = Heartbeat(api, place.namespace, settings.dead_watch_seconds)
         standing.ready.set()
         await until_one_ends(programs(context, standing.heartbeat))
+
+
+def _stop_when_told() -> None:
+    """Until kopf sees to signals itself: the first process of a container ignores those that nobody handles."""
+    inside = asyncio.current_task()
+    assert inside is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, inside.cancel)
 
 
 @asynccontextmanager

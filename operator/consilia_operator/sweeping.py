@@ -31,7 +31,7 @@ async def clear_away(context: Context, key: Key) -> None:
         context.look_at(STATEFUL_SET, key.namespace, KAFKA)
 
 
-async def sweep_log(context: Context, key: Key) -> float | None:
+async def sweep_log(context: Context, key: Key) -> None:
     """What jobs that are no more left on the managed Kafka of a namespace."""
     namespace = key.namespace
     known = {log_name(job) for job in context.store.all(FEDERATED_JOB, namespace)}
@@ -40,7 +40,6 @@ async def sweep_log(context: Context, key: Key) -> float | None:
         living = await context.api.get(FEDERATED_JOB, namespace, name)
         if living is None or log_name(living) != orphan:
             await context.transport.retire(GoneJob(namespace=namespace, name=name, log_name=orphan))
-    return None
 
 
 def log_name(job: Document) -> str:

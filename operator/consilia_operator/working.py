@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 from consilia.errors import ConsiliaError, TemporaryError
-from consilia_operator import datasets, hospital_tasks, hospitals, kinds, reconcile, sweeping
+from consilia_operator import datasets, hospital_tasks, hospitals, kafka_upkeep, kinds, reconcile
 from consilia_operator.context import Context
 from consilia_operator.errors import Conflict
 from consilia_operator.kinds import Kind
@@ -18,7 +18,7 @@ Reconcile = Callable[[Context, Key], Awaitable[float | None]]
 HUB: Mapping[Kind, Reconcile] = {
     kinds.FEDERATED_JOB: reconcile.reconcile,
     kinds.HOSPITAL: hospitals.reconcile,
-    kinds.STATEFUL_SET: sweeping.sweep_log,
+    kinds.STATEFUL_SET: kafka_upkeep.reconcile,
 }
 HOSPITAL: Mapping[Kind, Reconcile] = {
     kinds.DATASET: datasets.reconcile,

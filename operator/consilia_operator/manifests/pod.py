@@ -75,6 +75,8 @@ class Program:
     arguments: tuple[str, ...]
     resources: Resources
     mounts: tuple[Mount, ...]
+    probed: bool = True
+    """Whether a process that does not answer is started anew."""
 
 
 def spec(program: Program, settings: OperatorSettings, *, restart: str) -> Document:
@@ -101,7 +103,6 @@ def spec(program: Program, settings: OperatorSettings, *, restart: str) -> Docum
 
 
 def _container(program: Program, pull_policy: str) -> Document:
-    alive = {"httpGet": {"path": "/healthz", "port": STATUS}}
     return {
         "name": program.name,
         "image": program.image,
@@ -117,7 +118,17 @@ def _container(program: Program, pull_policy: str) -> Document:
         },
         # Its last words stand in the pod's status, for whoever may not read logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        **_probes(program),
+        "volumeMounts": [mount.mount() for mount in program.mounts],
+    }
+
+
+def _probes(program: Program) -> Document:
+    """None, where a task's own code may keep the process from answering for as long as a round takes."""
+    if not program.probed:
+        return {}
+    alive = {"httpGet": {"path": "/healthz", "port": STATUS}}
+    return {
         "startupProbe": alive | {"periodSeconds": 2, "failureThreshold": 150},
         "livenessProbe": alive | {"periodSeconds": 20, "timeoutSeconds": 5, "failureThreshold": 6},
-        "volumeMounts": [mount.mount() for mount in program.mounts],
     }

@@ -131,6 +131,7 @@ def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
             pod.scratch("tmp", "/tmp"),  # noqa: S108 (an emptyDir of this pod's own)
             *([mounted] if (mounted := _data(parts.dataset)) else []),
         ),
+        probed=False,
     )
     own = {"metadata": {"labels": _labels(parts)}, "spec": pod.spec(program, settings, restart="Never")}
     return merge(task.pod_template, own) if task.pod_template else own

@@ -1,0 +1,69 @@
+"""The operator on the real cluster, and four hospitals with their patients."""
+
+import json
+
+import pytest
+import yaml
+from installation import installed
+from needed import real_data
+from pages import ROOT
+
+HEART = ROOT / "examples" / "heart-disease.yaml"
+HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
+ENTRYPOINT = "consilia_workers.tasks.heart_disease:HeartDisease"
+QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+"""Room for all of a federation on one small machine."""
+
+
+@pytest.fixture(scope="module")
+def installation(real_cluster):
+    sizes = {"aggregator": QUICK, "trainer": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
+    storage = {"trainer": "200Mi"}
+    with installed(real_cluster, operator={"sizes": sizes, "storage": storage, "resyncSeconds": 30}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hearts(installation):
+    """A hub and the four hospitals, each with its own patients on a claim of its own."""
+    from installation import our_images
+
+    folder = real_data("heart_disease")
+    image = next(each.tag for each in our_images() if each.name == "operator")
+    with installation.federation(HOSPITALS) as federation:
+        for name in HOSPITALS:
+            federation.bring(name, "patients", [folder / f"processed.{name}.data"], image)
+        federation.dataset("heart-disease", ENTRYPOINT, lambda _: {"persistentVolumeClaim": {"claimName": "patients"}})
+        yield federation
+
+
+@pytest.fixture(scope="session")
+def heart_job():
+    """The example's job, with another name and parts of its spec changed: a GPU for each hospital, nobody left out."""
+
+    def make(name, **changes):
+        job = yaml.safe_load(HEART.read_text())
+        job["metadata"]["name"] = name
+        job["spec"]["hospitals"]["minUpdates"] = 4
+        job["spec"]["rounds"]["deadlineSeconds"] = 600
+        job["spec"] |= {"resources": {"gpu": 1}} | changes
+        return job
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def local_model(tmp_path_factory, heart_job):
+    """The bytes of the model that the same job comes to on this machine, without Kubernetes or Kafka."""
+    import subprocess
+    import sys
+
+    real_data("heart_disease")
+    folder = tmp_path_factory.mktemp("local")
+    job = heart_job("heart-disease")
+    del job["spec"]["resources"]  # of a cluster's only
+    (folder / "job.yaml").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "consilia_workers.cli.app", "run", folder / "job.yaml", "--no-baselines"]
+    subprocess.run([*command, "--out", folder / "runs"], check=True, timeout=280, capture_output=True)
+    (model,) = folder.rglob("model.safetensors")
+    return model.read_bytes()
