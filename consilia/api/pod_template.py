@@ -36,6 +36,7 @@ _KEPT = re.compile(
     r"|(PATH|HOME|USER|SHELL|IFS|ENV|BASH_ENV|TMPDIR|HOSTNAME|GCONV_PATH)$|.*_PROXY$",
     re.IGNORECASE,
 )
+_AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,2})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -144,7 +145,8 @@ def _loose_mounts(template: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _is_amount(value: object) -> Finding | None:
-    fine = isinstance(value, int | float | str) and not isinstance(value, bool) and value != ""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    fine = number or (isinstance(value, str) and _AMOUNT.fullmatch(value))
     return None if fine else ("must be an amount", 'Write one as Kubernetes does, such as 2 or "16Gi".')
 
 

@@ -1,7 +1,8 @@
 """The operator against a real API server: what it makes of what people apply, change and delete."""
 
 import pytest
-from api_documents import KEY, document
+from api_documents import KEY
+from hub_and_hospitals import HubAndHospitals
 from running_operator import operating, settings
 from transport_in_memory import TransportInMemory
 
@@ -19,10 +20,9 @@ from consilia_operator.kinds import (
     SECRET,
     SERVICE,
 )
-from consilia_operator.names import HUB, task_name
+from consilia_operator.names import HUB
 
 pytestmark = pytest.mark.slow  # starting the API server may take long on a busy machine
-AUTOMATIC = {"approval": {"mode": "Automatic", "tasks": ["package.module:Task"]}}
 
 
 @pytest.fixture(scope="module")
@@ -37,50 +37,11 @@ def operator(cluster, thread, transport):
         assert found.bugs() == 0
 
 
-class World:
-    """A hub and hospitals of one test's own."""
-
-    def __init__(self, cluster, hub, hospitals):
-        self.cluster, self.hub = cluster, hub
-        self.hospitals = [f"{hub}-{name}" for name in hospitals]
-        cluster.namespace(hub)
-
-    def join(self, dataset=None):
-        for name in self.hospitals:
-            self.cluster.namespace(name, self.hub)
-            self.cluster.create(self.made("Dataset", name, dataset or AUTOMATIC))
-            self.cluster.create(self.made("Hospital", self.hub, {".metadata.name": name, "accepted": True}))
-
-    def made(self, kind, namespace, changes=None):
-        return document(kind, {**(changes or {}), ".metadata.namespace": namespace})
-
-    def apply(self, changes=None):
-        names = {"hospitals.names": self.hospitals, "hospitals.minReady": min(2, len(self.hospitals))}
-        job = self.cluster.create(self.made("FederatedJob", self.hub, {**names, **(changes or {})}))
-        self.task = task_name("study", job["metadata"]["uid"])
-        return job
-
-    def get(self, kind, namespace, name):
-        return self.cluster.get(kind, namespace, name)
-
-    def job(self):
-        return self.get(FEDERATED_JOB, self.hub, "study")
-
-    def until(self, holds):
-        return self.cluster.until(holds)
-
-    def until_says(self, of_type, reason):
-        return self.cluster.until_condition(FEDERATED_JOB, self.hub, "study", of_type, reason)
-
-    def until_task_says(self, of_type, reason, hospital=0):
-        return self.cluster.until_condition(HOSPITAL_TASK, self.hospitals[hospital], self.task, of_type, reason)
-
-
 @pytest.fixture
 def world(cluster, request):
     """Named after the test, so that no two meet."""
     words = request.node.name.split("[")[0].split("_")
-    return lambda *hospitals: World(cluster, "-".join(words[1:7])[:40].strip("-"), hospitals)
+    return lambda *hospitals: HubAndHospitals(cluster, "-".join(words[1:7])[:40].strip("-"), hospitals)
 
 
 def test_a_hospital_joins_when_its_namespace_consents_and_shows_one_key_for_ever(cluster, operator, world):
