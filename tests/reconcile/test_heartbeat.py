@@ -1,73 +1,87 @@
 """A real operator whose watches die: its liveness probe says so, and which."""
 
-import asyncio
+import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
+import operator_to_hurt
 import pytest
-from running_operator import LoopInThread, settings
+from running_operator import settings
 
-from consilia.broker.ports import free_ports
-from consilia_operator.run import Place, run
+from consilia.broker.ports import HOST, free_ports
+from consilia_operator.kinds import LEASE
+from consilia_operator.lease import NAME
 
 pytestmark = pytest.mark.slow  # a dead watch is found out after 15 seconds
+PATIENCE_SECONDS = 15
 
 
 def probe(port, path="/healthz"):
-    """The status, and what is said."""
+    """The status, and what is said; nothing where nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=5) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
     except OSError as error:
         return 0, str(error)
 
 
-def until(holds, seconds):
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return found
+class Hurt:
+    """An operator for one namespace of its own, to be hurt."""
+
+    def __init__(self, folder, namespace, plural):
+        self.namespace, self.plural = namespace, plural
+        (self.port,) = free_ports(1)
+        chosen = settings(namespaces=[namespace], metricsPort=self.port, deadWatchSeconds=PATIENCE_SECONDS)
+        given = folder / f"{namespace}.json"
+        given.write_text(json.dumps(chosen.as_document()))
+        command = [sys.executable, operator_to_hurt.__file__, str(given), namespace]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def kill_watcher(self):
+        self.process.stdin.write(f"{self.plural}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().startswith(f"killed watcher for {self.plural}.")
+        self.killed = time.monotonic()
+
+    def found_out(self):
+        """Whether the liveness probe fails by now."""
+        assert self.process.poll() is None
+        return probe(self.port)[0] == 503
+
+    def stop(self):
+        self.process.terminate()
+        with self.process.stdin, self.process.stdout:
+            return self.process.wait(20)
 
 
-async def kill_watcher_of(plural):
-    """What befalls kopf (kopf#1276): the watcher ends, and nobody takes notice."""
-    (watcher,) = [task for task in asyncio.all_tasks() if task.get_name().startswith(f"watcher for {plural}.")]
-    watcher.cancel()
+@pytest.fixture
+def operators(cluster, tmp_path):
+    found = []
+    for plural in ("podtemplates", "federatedjobs"):
+        cluster.namespace(f"watch-of-{plural}")
+        found.append(Hurt(tmp_path, f"watch-of-{plural}", plural))
+    yield found
+    for each in found:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.stop()
 
 
-def dies_with(cluster, plural, told):
-    """An operator for one namespace of its own, whose watch of one kind is killed."""
-    namespace = f"operator-{plural}"
-    (port,) = free_ports(1)
-    chosen = settings(namespaces=[namespace], metricsPort=port, deadWatchSeconds=15)
-    thread = LoopInThread()
-    try:
-        task = thread.start(run(chosen, Place(namespace=namespace, pod="one")))
-        until(lambda: probe(port, "/readyz")[0] == 200, 20)
-        time.sleep(1)
-        assert probe(port) == (200, "ok\n")
-        thread.do(kill_watcher_of(plural))
-        killed = time.monotonic()
-        _, said = until(lambda: found if (found := probe(port))[0] == 503 else None, 25)
-        assert told in said
-        assert 14 < time.monotonic() - killed < 25
-        assert probe(port, "/readyz")[0] == 503
-        assert not task.done()
-        thread.end(task)
-    finally:
-        thread.close()
-
-
-def test_a_dead_watch_fails_the_liveness_probe_which_says_what_is_deaf(cluster):
-    cases = {"podtemplates": "nobody watches podtemplates", "federatedjobs": "nobody watches federatedjobs"}
-    for plural in cases:
-        cluster.namespace(f"operator-{plural}")
-    with ThreadPoolExecutor() as pool:
-        running = [pool.submit(dies_with, cluster, plural, told) for plural, told in cases.items()]
-        for each in running:
-            each.result()
+def test_a_dead_watch_fails_the_liveness_probe_which_says_what_is_deaf(cluster, operators):
+    for each in operators:
+        cluster.until(lambda each=each: probe(each.port, "/readyz") == (200, "ok\n"), 30)
+        cluster.until(lambda each=each: each.kill_watcher() or True)
+    for each in operators:
+        cluster.until(each.found_out, PATIENCE_SECONDS + 10)
+        assert time.monotonic() - each.killed > PATIENCE_SECONDS - 1
+        assert f"nobody watches {each.plural}" in probe(each.port)[1]
+        assert probe(each.port, "/readyz")[0] == 503
+    for each in operators:
+        assert each.stop() == 0  # when it is told to stop, it does, and leaves its Lease to the next one
+        assert cluster.get(LEASE, each.namespace, NAME)["spec"].get("holderIdentity", "") == ""

@@ -106,7 +106,7 @@ NOT_SUPPORTED = (
          "hospitals": {"names": ["a", "b", "c"], "minReady": 3, "minUpdates": 3}},
     ),
     _never("with compression", "NotSupported", "Set codec: None", {"compression": {"codec": "TopK", "ratio": "0.1"}}),
-    _never("that streams", "NotSupported", "Remove the field", {"stream": {"topic": "beds", "trigger": {"records": 1}}}),
+    _never("that streams", "NotSupported", "Dataset at rest", {"stream": {"topic": "beds", "trigger": {"records": 1}}}),
     _never(
         "that is asynchronous", "NotSupported", "Set mode: Synchronous",
         {"rounds": {"count": 3, "mode": "Asynchronous", "bufferSize": 2, "maxStaleness": 2}},
