@@ -31,10 +31,7 @@ RUN --mount=type=secret,id=network --mount=type=secret,id=ca \
     python3 -m venv --without-pip /opt/consilia \
     && networked uv pip install --quiet --no-cache --no-deps --require-hashes --python /tools/bin/python \
        --requirements /locks/build.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY consilia consilia
-COPY operator operator
-COPY workers workers
+COPY . .
 RUN SOURCE_DATE_EPOCH=315532800 python -m hatchling build --target wheel --directory /wheel \
     && PYC_INVALIDATION_MODE=UNCHECKED_HASH uv pip install --quiet --no-cache --no-deps --no-index --find-links /wheel \
        --compile-bytecode --python /opt/consilia/bin/python --prefix /project consilia \

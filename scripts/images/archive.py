@@ -1,11 +1,14 @@
 """From buildah's storage to one file an image: an OCI image archive, which containerd, podman and skopeo read.
 
-Layers are compressed once, into an OCI image layout that all images share; an archive is one image of the layout in a
-tar file. So a change of our own sources compresses our own layer only.
+Layers are kept in an OCI image layout that all images share; an archive is one image of the layout in a tar file.
+buildah would compress all layers of an image each time that it is pushed, which takes longer than building it. It takes
+a layer that lies in the layout under its own digest as it is. So all but the last layer, our own files, are put there
+beforehand, uncompressed: a directory is the one place into which buildah pushes them so.
 """
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +22,24 @@ INDEX = "index.json"
 def export(buildah: Buildah, name: str, tag: str, archive: Path) -> None:
     """Write the image with this tag; `name` is its place in the layout."""
     layout = buildah.cache.layout
-    buildah("push", "--quiet", "--format", "oci", "--compression-level", "1", tag, f"oci:{layout}:{name}")
+    if not all(_path(layout, digest).exists() for digest in buildah.layers(tag)[:-1]):
+        _seed(buildah, tag)
+    buildah("push", "--quiet", "--format", "oci", tag, f"oci:{layout}:{name}")
     archive.parent.mkdir(parents=True, exist_ok=True)
     incomplete = archive.with_suffix(".incomplete")
     with tarfile.open(incomplete, "w") as content:
         _write(content, layout, _manifest(layout, name), tag)
     incomplete.replace(archive)
+
+
+def _seed(buildah: Buildah, tag: str) -> None:
+    folder, blobs = buildah.cache.scratch / "layers", buildah.cache.layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    buildah("push", "--quiet", "--disable-compression", tag, f"dir:{folder}")
+    for layer in buildah.layers(tag)[:-1]:
+        digest = layer.removeprefix("sha256:")
+        (folder / digest).replace(blobs / digest)
+    shutil.rmtree(folder)
 
 
 def forget(layout: Path) -> None:

@@ -1,5 +1,6 @@
 """buildah, as we call it: rootful, without a daemon, its storage in our cache."""
 
+import json
 import os
 import re
 import subprocess
@@ -51,6 +52,11 @@ class Buildah:
     def tags(self) -> set[str]:
         """All names that images have."""
         return set(self("images", "--format", "{{.Name}}:{{.Tag}}").split())
+
+    def layers(self, tag: str) -> list[str]:
+        """The digests of an image's layers as they are before compression, the lowest first."""
+        found = json.loads(self("inspect", "--type", "image", tag))["OCIv1"]["rootfs"]["diff_ids"]
+        return [str(each) for each in found]
 
     def forget(self, tags: Iterable[str], layers: set[str]) -> None:
         """Take away all images but these tags, and all nameless ones but these layers."""

@@ -97,5 +97,8 @@ def _forget(wanted: Sequence[Image], base: str, layers: set[str], buildah: Build
     buildah.forget([base, *(image.tag for image in wanted)], layers)
     forget(buildah.cache.layout)
     kept = {image.archive for image in wanted}
-    for path in set(buildah.cache.archives.iterdir()) - kept:
-        path.unlink()
+    for image in wanted:
+        older = set(buildah.cache.archives.glob(f"consilia-{image.name}-*")) - kept
+        # The newest of them may just be on its way into a cluster.
+        for path in sorted(older, key=lambda path: path.stat().st_mtime)[:-1]:
+            path.unlink()

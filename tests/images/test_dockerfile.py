@@ -91,6 +91,6 @@ def test_nothing_of_the_network_becomes_part_of_an_image():
 def test_the_context_holds_what_is_copied_and_the_builders_rules_let_it_through(tmp_path):
     stage(ROOT, tmp_path)
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split() if line[0] == "!"]
-    for path in copies():
+    for path in set(copies()) - {"."}:
         assert list(tmp_path.glob(path.rstrip("/"))), path
         assert [each for each in allowed if path.startswith(each) or fnmatch.fnmatch(path, each)], path
