@@ -85,6 +85,10 @@ class Cluster:
     def create(self, document):
         return self.thread.do(self.api.create(document))
 
+    def create_other(self, path, document):
+        """An object of a kind that the operator has no use for."""
+        return self.thread.do(self.api._write("POST", path, document))
+
     def merge(self, kind, namespace, name, patch):
         return self.thread.do(self.api.merge(kind, namespace, name, patch))
 
