@@ -23,6 +23,9 @@ from consilia_operator.store import Key, Store
 from consilia_operator.watching import Watch
 
 
+pytestmark = pytest.mark.slow  # starting the API server may take long on a busy machine
+
+
 @pytest.fixture
 def namespace(cluster, request):
     name = "-".join(request.node.name.split("_")[1:8])[:50].strip("-")

@@ -12,6 +12,7 @@ from consilia_operator.api_server import connect
 from consilia_operator.kinds import LEASE
 from consilia_operator.lease import NAME, Lease, free
 
+pytestmark = pytest.mark.slow  # starting the API server may take long on a busy machine
 SECONDS = 2  # the chart asks for 10 at least
 
 
