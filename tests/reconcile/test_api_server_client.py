@@ -22,7 +22,6 @@ from consilia_operator.names import FIELD_MANAGER, MANAGED_BY
 from consilia_operator.store import Key, Store
 from consilia_operator.watching import Watch
 
-
 pytestmark = pytest.mark.slow  # starting the API server may take long on a busy machine
 
 
