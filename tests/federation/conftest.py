@@ -1,10 +1,13 @@
 """The operator on the real cluster, and four hospitals with their patients."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from installation import installed
+from installation import installed, our_images
 from needed import real_data
 from pages import ROOT
 
@@ -26,8 +29,6 @@ def installation(real_cluster):
 @pytest.fixture(scope="module")
 def hearts(installation):
     """A hub and the four hospitals, each with its own patients on a claim of its own."""
-    from installation import our_images
-
     folder = real_data("heart_disease")
     image = next(each.tag for each in our_images() if each.name == "operator")
     with installation.federation(HOSPITALS) as federation:
@@ -55,15 +56,12 @@ def heart_job():
 @pytest.fixture(scope="session")
 def local_model(tmp_path_factory, heart_job):
     """The bytes of the model that the same job comes to on this machine, without Kubernetes or Kafka."""
-    import subprocess
-    import sys
-
     real_data("heart_disease")
     folder = tmp_path_factory.mktemp("local")
     job = heart_job("heart-disease")
     del job["spec"]["resources"]  # of a cluster's only
     (folder / "job.yaml").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "consilia_workers.cli.app", "run", folder / "job.yaml", "--no-baselines"]
+    command = [Path(sys.executable).with_name("consilia"), "run", folder / "job.yaml", "--no-baselines"]
     subprocess.run([*command, "--out", folder / "runs"], check=True, timeout=280, capture_output=True)
     (model,) = folder.rglob("model.safetensors")
     return model.read_bytes()
