@@ -32,10 +32,12 @@ RUN --mount=type=secret,id=network --mount=type=secret,id=ca \
     && networked uv pip install --quiet --no-cache --no-deps --require-hashes --python /tools/bin/python \
        --requirements /locks/build.txt
 COPY . .
+# uv notes the time in a file of its own.
 RUN SOURCE_DATE_EPOCH=315532800 python -m hatchling build --target wheel --directory /wheel \
     && PYC_INVALIDATION_MODE=UNCHECKED_HASH uv pip install --quiet --no-cache --no-deps --no-index --find-links /wheel \
        --compile-bytecode --python /opt/consilia/bin/python --prefix /project consilia \
-    && rm /project/lib/python3*/site-packages/consilia-*.dist-info/uv_cache.json
+    && rm /project/lib/python3*/site-packages/consilia-*.dist-info/uv_cache.json \
+    && sed -i '/uv_cache.json/d' /project/lib/python3*/site-packages/consilia-*.dist-info/RECORD
 
 # Kafka's jars, each checked against the sha256 in our list. Only what fetches them is copied, so that a change of ours
 # elsewhere does not fetch them again.
