@@ -40,7 +40,12 @@ def stage(root: Path, context: Path) -> str:
 def _sources(root: Path) -> Iterator[Path]:
     yield from (root / name for name in FILES)
     for folder in FOLDERS:
-        yield from (path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path for path in (root / folder).rglob("*") if path.is_file() and not _is_litter(path, root))
+
+
+def _is_litter(path: Path, root: Path) -> bool:
+    """What Python, mypy and editors leave beside sources."""
+    return any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def digest(folder: Path) -> str:

@@ -50,7 +50,16 @@ def test_a_digest_is_over_names_modes_and_contents(folder, change, same):
 
 def test_the_same_sources_give_the_same_context_wherever_they_lie(tmp_path):
     assert stage(ROOT, tmp_path / "one") == stage(ROOT, tmp_path / "two")
-    assert not [path for path in tmp_path.rglob("*") if path.name == "__pycache__" or path.suffix == ".pyc"]
+
+
+def test_what_tools_leave_beside_sources_changes_nothing(tmp_path):
+    root, context = tmp_path / "root", tmp_path / "context"
+    stage(ROOT, root)
+    before = stage(root, context)
+    for litter in ("consilia/__pycache__/errors.cpython-313.pyc", "scripts/images/inside/.mypy_cache/3.13/cache.db"):
+        (root / litter).parent.mkdir(parents=True)
+        (root / litter).write_text("made by a tool")
+    assert stage(root, context) == before
 
 
 @pytest.mark.parametrize(
