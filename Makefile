@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check cluster cluster-down bench pictures images lock generate clean
+.PHONY: help install demo demo-cluster test quick check cluster cluster-down bench pictures images lock generate clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,6 +24,7 @@ demo: $(STAMP)  ## train across three hospitals on data that needs no download; 
 test: check  ## everything CI runs: check, then all tests
 	@scripts/install-prometheus $(VENV)
 	@test -n "$$CONSILIA_KUBECONFIG" || $(BIN)/python -m tests.cluster build || echo "The tests that need a cluster are skipped."
+	@$(BIN)/python -m scripts.images > /dev/null || echo "The tests that need images are skipped."
 	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 quick: $(STAMP)  ## the tests that take seconds
@@ -37,6 +38,9 @@ check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, gen
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/sizes.py
 	$(BIN)/python scripts/generate.py --check
+
+demo-cluster: $(STAMP)  ## the same on Kubernetes: a cluster of this machine's own (root, Linux), images, helm, kubectl apply, a model
+	scripts/demo-cluster $(VENV)
 
 cluster: $(STAMP)  ## start a Kubernetes on this machine (root, Linux) and leave it running; prints how to use it
 	$(BIN)/python -m tests.cluster up

@@ -1,6 +1,7 @@
 """The operator on the real cluster, and four hospitals with their patients."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from installation import installed, our_images
-from needed import real_data
+from needed import DATA, real_data
 from pages import ROOT
 
 HEART = ROOT / "examples" / "heart-disease.yaml"
@@ -55,13 +56,29 @@ def heart_job():
 
 @pytest.fixture(scope="session")
 def local_model(tmp_path_factory, heart_job):
-    """The bytes of the model that the same job comes to on this machine, without Kubernetes or Kafka."""
+    """The bytes of the model that the example comes to on this machine, without Kubernetes or Kafka."""
+    return run_here(tmp_path_factory.mktemp("local"), heart_job("heart-disease"))
+
+
+@pytest.fixture(scope="session")
+def long_job(heart_job):
+    """A job of many more rounds: long enough to have everything killed once."""
+    return lambda name: heart_job(name, rounds={"count": 300, "deadlineSeconds": 600})
+
+
+@pytest.fixture(scope="session")
+def long_local_model(tmp_path_factory, long_job):
+    """What that one comes to here."""
+    return run_here(tmp_path_factory.mktemp("long"), long_job("heart-disease"))
+
+
+def run_here(folder, job):
+    """Run the job by `consilia run`; the model's bytes."""
     real_data("heart_disease")
-    folder = tmp_path_factory.mktemp("local")
-    job = heart_job("heart-disease")
     del job["spec"]["resources"]  # of a cluster's only
     (folder / "job.yaml").write_text(json.dumps(job))
     command = [Path(sys.executable).with_name("consilia"), "run", folder / "job.yaml", "--no-baselines"]
-    subprocess.run([*command, "--out", folder / "runs"], check=True, timeout=280, capture_output=True)
+    environment = {**os.environ, "CONSILIA_DATA": str(DATA)}
+    subprocess.run([*command, "--out", folder / "runs"], check=True, timeout=280, env=environment)
     (model,) = folder.rglob("model.safetensors")
     return model.read_bytes()

@@ -100,19 +100,20 @@ def _kill_pod(hearts, namespace, component):
     hearts.cluster.kubectl("delete", name, "-n", namespace, "--grace-period=0", "--force", "--wait=false")
 
 
-def test_the_job_survives_every_kill_and_comes_to_the_same_model(hearts, heart_job, killable_cluster, local_model):
-    hearts.apply(heart_job("survivor"))
+def test_the_job_survives_every_kill_and_comes_to_the_same_model(hearts, long_job, killable_cluster, long_local_model):
+    hearts.apply(long_job("survivor"))
     uid = hearts.job("survivor")["metadata"]["uid"]
     kills = (
-        ("the operator", lambda: _kill_pod(hearts, SYSTEM, "operator")),
         ("the aggregator", lambda: _kill_pod(hearts, hearts.hub, "aggregator")),
         ("a trainer", lambda: _kill_pod(hearts, "cleveland", "trainer")),
         ("the broker", lambda: _kill_pod(hearts, hearts.hub, "kafka")),
         ("the kubelet", lambda: killable_cluster.kill("kubelet")),
+        # The last, as rounds go on without it, and nobody would tell how far they are.
+        ("the operator", lambda: _kill_pod(hearts, SYSTEM, "operator")),
     )
     killed = []
     for number, (what, kill) in enumerate(kills):
-        status = hearts.until("survivor", round_reached(2 + 4 * number), 240)
+        status = hearts.until("survivor", round_reached(10 + 30 * number), 240)
         assert not ended(status), f"over before {what} was killed"
         kill()
         killed.append(what)
@@ -120,7 +121,7 @@ def test_the_job_survives_every_kill_and_comes_to_the_same_model(hearts, heart_j
     assert len(killed) == 5
     assert condition(status, "Succeeded")["status"] == "True", json.dumps(status, indent=1)
     assert hearts.job("survivor")["metadata"]["uid"] == uid
-    assert hearts.model("survivor") == local_model
+    assert hearts.model("survivor") == long_local_model
     hearts.delete("survivor")
 
 
@@ -153,6 +154,7 @@ def _pods_of_programs(hearts):
         name
         for namespace in spaces
         for name in hearts.cluster.kubectl("get", "pods", "-n", namespace, "-l", selector, "-o", "name").split()
+        if name.startswith("pod/patient-")
     ]
 
 
@@ -175,7 +177,8 @@ def test_a_task_that_does_not_exist_ends_the_job_with_its_name(hearts, heart_job
 
 
 def test_an_image_that_cannot_be_pulled_is_named_in_the_state(hearts, heart_job):
-    image = "registry.invalid/task@sha256:" + 64 * "0"
+    # On the node itself, where nobody listens: elsewhere would keep the kubelet waiting, and the pod with it.
+    image = "localhost:1/task@sha256:" + 64 * "0"
     task = {"entrypoint": "consilia_workers.tasks.heart_disease:HeartDisease", "image": image}
     hearts.apply(heart_job("imageless", task=task))
     status = hearts.until("imageless", lambda status: "Image" in status.get("summary", {}).get("state", ""), 90)

@@ -18,7 +18,7 @@ from pages import ROOT
 
 from scripts.images.cache import Cache
 from scripts.images.making import Image, Request, images
-from tests.cluster.access import Access
+from tests.cluster.access import MADE_BY, Access
 from tests.cluster.cluster import Cluster
 
 SYSTEM, HUB = "consilia-system", "hub"
@@ -65,6 +65,7 @@ class Installation:
 
     def install(self, values: Document) -> None:
         """By helm, and wait until it is ready."""
+        self.remove()
         self.namespace(SYSTEM)
         self.helm("upgrade", "--install", "consilia", CHART, "--wait", "--timeout=3m", values=values)
 
@@ -77,15 +78,16 @@ class Installation:
     def remove(self) -> None:
         """All of it, custom resources included."""
         kubectl = self.cluster.kubectl
-        for kind in ("federatedjobs", "hospitals", "datasets"):
-            kubectl("delete", f"{kind}.consilia.dev", "--all", "--all-namespaces", "--ignore-not-found")
         self.cluster.helm("uninstall", "consilia", "--namespace", SYSTEM, "--ignore-not-found", "--wait")
         kubectl("delete", "crd", "--selector=app.kubernetes.io/part-of=consilia", "--ignore-not-found")
         kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", timeout=180)
 
     def namespace(self, name: str, labels: Mapping[str, str] = RESTRICTED) -> None:
-        """A namespace, as restricted as Kubernetes knows."""
-        metadata = {"name": name, "labels": dict(labels)}
+        """A namespace, as restricted as Kubernetes knows; one that a killed test left is cleared away first."""
+        own, _, value = MADE_BY.partition("=")
+        selectors = ("--selector", MADE_BY, f"--field-selector=metadata.name={name}")
+        self.cluster.kubectl("delete", "namespaces", *selectors, timeout=300)
+        metadata = {"name": name, "labels": {own: value, **labels}}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     @contextmanager
