@@ -114,7 +114,7 @@ def test_the_job_survives_every_kill_and_comes_to_the_same_model(hearts, long_jo
     killed = []
     for number, (what, kill) in enumerate(kills):
         status = hearts.until("survivor", round_reached(10 + 30 * number), 240)
-        assert not ended(status), f"over before {what} was killed"
+        assert not ended(status), f"over before {what} was killed: {json.dumps(status, indent=1)}"
         kill()
         killed.append(what)
     status = hearts.until("survivor", ended, 400)
