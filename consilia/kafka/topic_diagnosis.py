@@ -62,10 +62,11 @@ def _too_few(
 
 
 def _min_in_sync(settings: KafkaSettings, topic: str, admin: KafkaAdminClient) -> int:
-    """As the cluster says it; where this party may not ask, as its own settings do."""
+    """As the cluster says it; where it does not tell this party, with an error or without, as its settings do."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_MIN_ISR])
     try:
         found = admin.describe_configs([resource], config_filter="all")
-        return int(found["topic"][topic][_MIN_ISR]["value"])
     except KafkaError:
-        return settings.min_insync_replicas or 1
+        found = {}
+    told = found.get("topic", {}).get(topic, {}).get(_MIN_ISR)
+    return int(told["value"]) if told else settings.min_insync_replicas or 1
