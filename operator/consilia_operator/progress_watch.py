@@ -18,6 +18,8 @@ logger = logging.getLogger("consilia.operator.progress")
 _WAIT = 30
 """How long a program may let us wait for news, in seconds."""
 _PAUSE = 1.0
+_CALM = 0.5
+"""How long nothing more is asked after news, in seconds: small models have many rounds a second, a status need not."""
 _LONGEST = 1 << 20
 Progress = JobProgress | TrainerProgress
 
@@ -86,6 +88,7 @@ class ProgressWatch:
                 version = progress.version
                 self._heard[key] = progress
                 self.changed(key)
+                await asyncio.sleep(_CALM)
 
     async def _ask(self, source: Source, version: int) -> Progress | None:
         query = {"after": str(version), "wait": str(_WAIT)}
