@@ -5,6 +5,7 @@ import time
 
 import pytest
 from installation import SYSTEM, condition, ended, round_reached
+from prometheus import configuration, pod_targets, run_all_panels, running_prometheus
 
 from consilia.api import FederatedJob
 from consilia.api.job_status import FederatedJobStatus
@@ -123,6 +124,20 @@ def test_the_job_survives_every_kill_and_comes_to_the_same_model(hearts, long_jo
     assert hearts.job("survivor")["metadata"]["uid"] == uid
     assert hearts.model("survivor") == long_local_model
     hearts.delete("survivor")
+
+
+def test_prometheus_finds_something_for_every_panel(hearts, heart_job, tmp_path):
+    hearts.apply(heart_job("watched"))
+    hearts.until("watched", lambda status: "startTime" in status)
+    ours = hearts.cluster.get("pods", "-A", "-l", "app.kubernetes.io/part-of=consilia")["items"]
+    targets = pod_targets(ours)
+    assert len(targets) == 6, "the operator, the aggregator and four trainers"
+    with running_prometheus(tmp_path, configuration(targets)) as prometheus:
+        hearts.until("watched", ended, 400)
+        prometheus.await_series("consilia_rounds_total == 50")
+        found = run_all_panels(prometheus.url)
+    assert [asked for asked, series in found.items() if series == 0] == []
+    hearts.delete("watched")
 
 
 def test_a_suspended_job_gives_back_its_pods_and_goes_on_to_the_same_model(hearts, heart_job, local_model):
