@@ -1,11 +1,11 @@
-"""A managed Kafka, looked at now and then: what gone jobs left there, and when its certificates end."""
+"""A namespace's log, looked at now and then: what gone jobs left there, and when managed Kafka's certificates end."""
 
 import base64
 
 from cryptography import x509
 
 from consilia_operator.context import Context
-from consilia_operator.kinds import SECRET, STATEFUL_SET
+from consilia_operator.kinds import SECRET
 from consilia_operator.store import Key
 from consilia_operator.sweeping import sweep_log
 from consilia_operator.transport.leaves import CERTIFICATE
@@ -13,10 +13,9 @@ from consilia_operator.transport.managed_plan import BROKERS_SECRET, OPERATOR_SE
 
 
 async def reconcile(context: Context, key: Key) -> float | None:
-    """One look at the managed Kafka of a namespace."""
-    if key.kind != STATEFUL_SET or context.store.get(key) is None:
-        return None
-    await tell_expiry(context, key.namespace)
+    """One look at the log of a namespace, whoever runs it."""
+    if context.store.get(key) is not None:
+        await tell_expiry(context, key.namespace)
     await sweep_log(context, key)
     return None
 

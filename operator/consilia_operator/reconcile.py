@@ -97,7 +97,8 @@ async def provide(context: Context, seen: Seen) -> Seen:
     seen = replace(seen, admission=_accepted(pinned))
     ready = await context.transport.prepare(seen.document, pinned.hospitals)
     if isinstance(ready, NotReady):
-        return replace(seen, transport=Finding("TransportReady", False, ready.reason, ready.message))
+        waiting = Finding("TransportReady", False, ready.reason, ready.message)
+        return replace(seen, transport=waiting, transport_again=ready.retry_seconds)
     refused = [*await _offer(context, seen.document, pinned, ready), *await _aggregate(context, seen, pinned, ready)]
     _listen(context, seen, pinned)
     seen = replace(seen, refused=" ".join(refused))
@@ -203,9 +204,7 @@ def _all_done(seen: Seen) -> bool:
 
 
 def _again(seen: Seen) -> float | None:
-    waits = [seen.admission.again, overtime.next_deadline(seen.document, seen.now)]
-    if seen.transport and seen.transport.holds is False:
-        waits.append(5.0)
+    waits = [seen.admission.again, seen.transport_again, overtime.next_deadline(seen.document, seen.now)]
     if seen.refused:
         waits.append(_REFUSED_AGAIN)
     return min((wait for wait in waits if wait is not None), default=None)

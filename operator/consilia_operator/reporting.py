@@ -29,6 +29,8 @@ class Seen:
     admission: Admission
     transport: Finding | None = None
     """None: nothing new is known."""
+    transport_again: float | None = None
+    """When the transport wants to be asked again, in seconds."""
     tasks: Mapping[str, Document]
     """HospitalTasks by hospital."""
     pods: Sequence[Document] = ()

@@ -55,5 +55,6 @@ async def resync(context: Context, heartbeat: Heartbeat) -> None:
 def everything(context: Context) -> list[Key]:
     """All that is to be looked at."""
     keys = [key_of(kind, each) for kind in OURS for each in context.store.all(kind)]
-    kafkas = [each["metadata"]["namespace"] for each in context.store.all(kinds.STATEFUL_SET)]
-    return [*keys, *orphaned(context), *(Key(kinds.STATEFUL_SET, namespace, KAFKA) for namespace in kafkas)]
+    logs = (*context.store.all(kinds.STATEFUL_SET), *context.store.all(kinds.FEDERATED_JOB))
+    hubs = dict.fromkeys(each["metadata"]["namespace"] for each in logs)
+    return [*keys, *orphaned(context), *(Key(kinds.STATEFUL_SET, namespace, KAFKA) for namespace in hubs)]

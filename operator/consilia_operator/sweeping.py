@@ -27,8 +27,7 @@ async def clear_away(context: Context, key: Key) -> None:
             await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
             context.remembered.forget(theirs)
     context.applying.forget(key.namespace, key.name)
-    if context.store.get(Key(STATEFUL_SET, key.namespace, KAFKA)):
-        context.look_at(STATEFUL_SET, key.namespace, KAFKA)
+    context.look_at(STATEFUL_SET, key.namespace, KAFKA)
 
 
 async def sweep_log(context: Context, key: Key) -> None:

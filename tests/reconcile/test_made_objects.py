@@ -199,6 +199,13 @@ def test_what_a_job_asks_of_the_cluster_is_merged_into_the_pod():
     assert started_with(made)["threads"] == 4
 
 
+def test_the_queue_that_the_job_names_is_passed_on_to_the_hospital():
+    (task,) = (
+        each for each in of_offer(shown("FederatedJob", labels={QUEUE: "night"})) if each["kind"] == "HospitalTask"
+    )
+    assert task["metadata"]["labels"][QUEUE] == "night"
+
+
 def test_the_queue_that_the_hospital_chose_gets_the_job():
     assert one(of_trainer(labels={QUEUE: "night"}), "Job")["metadata"]["labels"][QUEUE] == "night"
     assert QUEUE not in one(of_trainer(), "Job")["metadata"]["labels"]

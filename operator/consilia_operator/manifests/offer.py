@@ -9,7 +9,7 @@ from consilia.api import FederatedJob
 from consilia.wire.config_digest import config_digest
 from consilia_operator.kinds import CONFIG_MAP, HOSPITAL_TASK, SECRET
 from consilia_operator.manifests.aggregator import JOB_FILE, ROSTER_FILE, encoded, offered_job
-from consilia_operator.names import HOSPITAL, TASK, child, job_labels, owner_reference, task_name
+from consilia_operator.names import HOSPITAL, QUEUE, TASK, child, job_labels, owner_reference, task_name
 
 Document = dict[str, Any]
 
@@ -78,6 +78,8 @@ def log_secret(task: str) -> str:
 
 def _metadata(offer: Offer, name: str) -> Document:
     labels = job_labels(offer.job, OFFER) | {HOSPITAL: offer.hospital}
+    if queue := offer.job["metadata"].get("labels", {}).get(QUEUE):
+        labels[QUEUE] = queue
     return {"name": name, "namespace": offer.hospital, "labels": labels}
 
 
