@@ -6,6 +6,7 @@ import pytest
 
 from consilia.wire.messages import RoundClosed
 from consilia_workers.local.folder import AGGREGATOR
+from consilia_workers.programs import EXIT_REPLACED
 
 SECOND = "(second)"
 
@@ -21,7 +22,7 @@ def wake(stage, party):
     stage.expected_to_fail.add(party)
     stage.signal(party, signal.SIGCONT)
     stage.until(lambda: party in stage.ended)
-    assert stage.ended[party] == 1
+    assert stage.ended[party] == EXIT_REPLACED
     assert stage.gave_way(party)
 
 

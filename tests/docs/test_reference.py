@@ -30,8 +30,10 @@ def codes_in(name):
 
 
 def all_errors(error=ConsiliaError):
-    """All that a caller may catch: what begins with an underscore is a module's own."""
-    below = [each for child in error.__subclasses__() for each in all_errors(child)]
+    """All that a caller may catch: what begins with an underscore is a module's own, and so is what others add."""
+    below = [
+        each for child in error.__subclasses__() if child.__module__ == errors.__name__ for each in all_errors(child)
+    ]
     return below if error.__name__.startswith("_") else [error, *below]
 
 

@@ -5,11 +5,12 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from time import time_ns
+from time import monotonic, sleep, time_ns
 
 from consilia.progress import JobProgress, TrainerProgress
 from consilia.wire.identity import Identity, canonical
 
+_GLANCE = 0.05
 Snapshot = JobProgress | TrainerProgress
 
 
@@ -34,6 +35,8 @@ class Board:
         self._posted = _Posted(snapshot=first, version=time_ns() // 1000, identity=identity)
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = 0
+        """The version that somebody was told last."""
 
     def post(self, snapshot: Snapshot) -> None:
         """Replace the newest, unless nothing has changed."""
@@ -53,11 +56,21 @@ class Board:
         self._news.set()
         self._news = asyncio.Event()
 
+    def wait_until_told(self, seconds: float) -> None:
+        """Wait, no longer than so many seconds, until whoever has asked before was told the newest."""
+        end = monotonic() + seconds
+        while 0 < self._told < self._posted.version and monotonic() < end:
+            sleep(_GLANCE)
+        if self._told:
+            sleep(_GLANCE)  # for the answer to leave
+
     async def newer(self, after: int, seconds: float) -> bytes | None:
         """The answer with the newest snapshot once its version is above `after`; None when `seconds` are over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._posted.version <= after:
                     await self._news.wait()
-            return self._posted.answer
+            posted = self._posted
+            self._told = posted.version
+            return posted.answer
         return None

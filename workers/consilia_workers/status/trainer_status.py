@@ -11,6 +11,10 @@ def starting(job: FederatedJob, hospital: str, attempts: int = 0) -> TrainerProg
     return TrainerProgress(job=job.log_name, hospital=hospital, version=0, state="Starting", attempts=attempts)
 
 
+LAST_WORDS = 2.0
+"""How long a trainer that ends waits for whoever follows it to hear so, in seconds."""
+
+
 class TrainerStatus:
     """The observer of a trainer whose status is served."""
 
@@ -51,7 +55,9 @@ class TrainerStatus:
     def finished(self) -> None:
         """This hospital's part is over."""
         self._tell("Finished")
+        self._board.wait_until_told(LAST_WORDS)
 
     def failed(self, reason: str) -> None:
         """This hospital cannot go on: `reason` is the error's kind, its words may quote a record."""
         self._tell("Failed", message=reason)
+        self._board.wait_until_told(LAST_WORDS)
