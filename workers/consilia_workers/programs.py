@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from consilia.api import FederatedJob
-from consilia.errors import ConsiliaError, FencedError, TaskError, TemporaryError
+from consilia.errors import ConsiliaError, FencedError, LogAccessError, TaskError, TemporaryError
 from consilia.log.opening import open_log
 from consilia.wire.identity import Identity, Roster
 from consilia.wire.payload import write
@@ -116,6 +116,11 @@ def trainer(path: Path) -> int:
     status = serve_trainer(settings.status_port, job, identity, outbox)
     try:
         _take_part(settings, job, identity, roster, outbox, status)
+    except LogAccessError as error:
+        # In a cluster the operator sees to users and rules: what a broker does not know yet, it will know soon.
+        status.failed(type(error).__name__)
+        logging.getLogger("consilia").error("%s", error)  # noqa: TRY400 (its words are enough)
+        return EXIT_TRY_AGAIN
     except Exception as error:
         status.failed(type(error).__name__)
         raise

@@ -134,8 +134,12 @@ class Foundations:
 
     async def _identity(self, stateful_set: Document) -> str:
         namespace = stateful_set["metadata"]["namespace"]
+        """Which disks and which processes: a broker that was killed may have come back without all that it was told."""
         claims = await self._cluster.list(PVC, namespace, _SELECTOR)
-        return digest(stateful_set["metadata"]["uid"], *sorted(each["metadata"]["uid"] for each in claims))
+        brokers = await self._cluster.list(POD, namespace, _SELECTOR)
+        parts = [each["metadata"]["uid"] for each in claims]
+        parts += [f"{each['metadata']['uid']} {pods.restarts(each)}" for each in brokers]
+        return digest(stateful_set["metadata"]["uid"], *sorted(parts))
 
     async def _not_up(self, stateful_set: Document) -> NotReady:
         """Why, as far as the brokers' pods tell."""
