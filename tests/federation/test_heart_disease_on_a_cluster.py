@@ -65,10 +65,16 @@ def test_every_trainer_had_a_gpu_and_no_token(hearts, trained):
 
 def test_every_hospital_has_its_own_record_of_the_job(hearts, trained):
     for hospital in hearts.hospitals:
+        hearts.cluster.wait("hospitaltask/" + _task_of(hearts, hospital), "condition=Done", hospital)
         (task,) = hearts.cluster.get("hospitaltasks", "-n", hospital)["items"]
         assert task["status"]["state"] == "Done"
         assert task["status"]["round"] == 50
         assert condition(task["status"], "Approved")["reason"] == "ApprovedByRule"
+
+
+def _task_of(hearts, hospital):
+    (task,) = hearts.cluster.get("hospitaltasks", "-n", hospital)["items"]
+    return task["metadata"]["name"]
 
 
 def test_a_deleted_job_leaves_nothing_behind_but_kafka(hearts, trained, local_model):
