@@ -88,6 +88,12 @@ def _cut(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"
 
 
+def confirmed(status: Document, generation: int) -> dict[str, Any]:
+    """A final status, for a later generation of the object: `kubectl wait` believes no condition of an older one."""
+    conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions", ())]
+    return {**status, "observedGeneration": generation, "conditions": conditions}
+
+
 def turned(before: Sequence[Document], after: Sequence[Document]) -> list[Document]:
     """The conditions whose status or reason is another than before: what an Event is worth."""
     old = {each["type"]: (each["status"], each["reason"]) for each in before}

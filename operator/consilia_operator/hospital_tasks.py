@@ -16,7 +16,7 @@ from consilia.progress import TrainerProgress
 from consilia_operator import offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
-from consilia_operator.conditions import Finding, condition, holds, in_words, settle
+from consilia_operator.conditions import Finding, condition, confirmed, holds, in_words, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
@@ -60,6 +60,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
         return None
     if _over(document):
         context.progress.follow(key, None)
+        await write_status(context, document, confirmed(document["status"], document["metadata"]["generation"]))
         return None
     seen = await decide(context, observe(context, document))
     seen = await (train(context, seen) if seen.papers and seen.dataset else stop(context, seen))

@@ -11,7 +11,7 @@ from consilia.log import topics
 from consilia.progress import JobProgress
 from consilia_operator import hospital_rows, pods
 from consilia_operator.admission import Admission
-from consilia_operator.conditions import Finding, condition, finished, holds, settle, timestamp
+from consilia_operator.conditions import Finding, condition, confirmed, finished, holds, settle, timestamp
 from consilia_operator.overtime import Overtime
 
 Document = Mapping[str, Any]
@@ -67,7 +67,7 @@ def report(seen: Seen) -> dict[str, Any]:
     """The whole status. What is not known now stays as it was; what is final stays for ever."""
     before = dict(seen.before)
     if seen.over:
-        return before | {"observedGeneration": seen.document["metadata"]["generation"]}
+        return confirmed(before, seen.document["metadata"]["generation"])
     generation = seen.document["metadata"]["generation"]
     conditions = settle(before.get("conditions", ()), _findings(seen), generation, seen.now)
     status = before | {"observedGeneration": generation, "conditions": conditions}

@@ -13,7 +13,7 @@ from relay import relay_to
 from consilia_operator import kinds
 from consilia_operator.api_server import connect
 from consilia_operator.applying import Applying
-from consilia_operator.conditions import Finding, settle
+from consilia_operator.conditions import Finding, confirmed, settle
 from consilia_operator.context import now
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.events import event
@@ -197,3 +197,9 @@ def deployment(namespace):
     }
     metadata = {"name": "made", "namespace": namespace}
     return {"apiVersion": kinds.DEPLOYMENT.api_version, "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def test_a_final_status_is_confirmed_for_the_generation_that_follows():
+    condition = {"type": "Done", "status": "True", "reason": "Finished", "observedGeneration": 1}
+    found = confirmed({"observedGeneration": 1, "conditions": [condition], "round": 3}, 2)
+    assert found == {"observedGeneration": 2, "conditions": [condition | {"observedGeneration": 2}], "round": 3}
