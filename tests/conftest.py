@@ -1,9 +1,27 @@
-"""Real Kafka brokers for every test that asks for one; tests/support/kafka_brokers.py makes them.
+"""What tests of several subjects ask for: worlds of a job, real Kafka brokers, a real cluster; made in tests/support.
 
 Imported only when asked for: the other tests need not wait for a Kafka client.
 """
 
 import pytest
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Makes worlds: `world("a", "b", rounds={...})`."""
+    from worlds import World, make_job
+
+    made = []
+
+    def make(*names, **spec):
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(World(folder, make_job(list(names), **spec)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture(scope="session")

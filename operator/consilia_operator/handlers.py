@@ -51,6 +51,8 @@ def _hear(context: Context, heartbeat: Heartbeat, kind: Kind) -> Any:  # noqa: A
     async def hear(event: Any, **_: Any) -> None:  # noqa: ANN401
         document: Document = {"apiVersion": kind.api_version, "kind": kind.kind} | dict(event["object"])
         key = key_of(kind, document)
+        if context.settings.namespaces and key.namespace not in context.settings.namespaces:
+            return  # of our own namespace, where kopf looks for the heartbeat
         if event["type"] == "DELETED":
             context.store.remove(key)
             context.remembered.forget(document["metadata"]["uid"])

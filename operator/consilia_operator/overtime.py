@@ -44,18 +44,18 @@ def next_deadline(job: Document, now: datetime) -> float | None:
 
 
 def _deadlines(job: Document, policy: Mapping[str, Any]) -> Iterator[tuple[str, str, datetime]]:
-    """Reason, field and end of the limits that run now. Time under suspension does not count for waiting."""
+    """Reason, field and end of the limits that run now. A job that is resumed has all of its time again."""
     status = job.get("status", {})
     conditions = status.get("conditions", ())
-    if policy.get("suspend"):
+    if policy.get("suspend") or holds(conditions, "Suspended"):  # the second: it is being resumed by this very look
         return
-    started = status.get("startTime")
+    started, resumed = status.get("startTime"), condition(conditions, "Suspended")
+    anew = resumed["lastTransitionTime"] if resumed else None
     if (seconds := policy.get("activeDeadlineSeconds")) and started:
-        yield "DeadlineExceeded", "runPolicy.activeDeadlineSeconds", moment(started) + timedelta(seconds=seconds)
+        end = max(moment(started), moment(anew or started)) + timedelta(seconds=seconds)
+        yield "DeadlineExceeded", "runPolicy.activeDeadlineSeconds", end
     if (seconds := policy.get("schedulingTimeoutSeconds")) and not started and not holds(conditions, "QuorumMet"):
-        resumed = condition(conditions, "Suspended")
-        since = resumed["lastTransitionTime"] if resumed else job["metadata"]["creationTimestamp"]
-        end = moment(since) + timedelta(seconds=seconds)
+        end = moment(anew or job["metadata"]["creationTimestamp"]) + timedelta(seconds=seconds)
         yield "SchedulingTimeout", "runPolicy.schedulingTimeoutSeconds", end
 
 

@@ -38,11 +38,20 @@ def test_a_limit_counts_from_its_beginning_and_not_under_suspension(policy, star
     assert next_deadline(job(policy, started, **said), after(40)) == (60.0 if reason else None)
 
 
-def test_waiting_counts_anew_after_a_suspension():
-    resumed = job(WAITING, Suspended="False")
+RESUMABLE = [(WAITING, None, "SchedulingTimeout"), (ACTIVE, NOON, "DeadlineExceeded")]
+
+
+@pytest.mark.parametrize(("policy", "started", "reason"), RESUMABLE)
+def test_time_counts_anew_after_a_suspension(policy, started, reason):
+    resumed = job(policy, started, Suspended="False")
     resumed["status"]["conditions"][0]["lastTransitionTime"] = timestamp(after(1000))
     assert exceeded(resumed, [], after(1099)) is None
-    assert exceeded(resumed, [], after(1100)).reason == "SchedulingTimeout"
+    assert exceeded(resumed, [], after(1100)).reason == reason
+
+
+@pytest.mark.parametrize(("policy", "started", "reason"), RESUMABLE)
+def test_the_first_look_at_a_resumed_job_does_not_count_its_suspension(policy, started, reason):
+    assert exceeded(job(policy, started, Suspended="True"), [], after(10_000)) is None
 
 
 @pytest.mark.parametrize(("policy", "allowed"), [({}, BACKOFF), ({"backoffLimit": 0}, 0), ({"backoffLimit": 2}, 2)])
