@@ -136,8 +136,7 @@ class RunPolicySpec(ApiObject):
         default=None,
         ge=1,
         le=31_536_000,
-        description="How long the job may run before it fails, in seconds; anew when it is resumed. "
-        "Default: no limit.",
+        description="How long the job may run before it fails, in seconds; anew when it is resumed. Default: no limit.",
     )
     scheduling_timeout_seconds: Int | None = Field(
         default=None,
