@@ -8,6 +8,7 @@ so that its watch is silent but for us.
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from itertools import product
 from time import monotonic, time_ns
 from typing import Any
 
@@ -33,11 +34,13 @@ class Heartbeat:
     namespace: str
     patience: float
     """How long a beat may be away, in seconds."""
+    namespaces: tuple[str, ...] = ()
+    """Those that kopf watches one by one; empty: all at once."""
     plurals: tuple[str, ...] = WATCHED
     _sent: str = ""
     _back: float = field(default_factory=monotonic)
     _missing: dict[str, float] = field(default_factory=dict)
-    """Since when a kind has no watcher."""
+    """Since when a kind, in a namespace, has no watcher."""
     _expected: dict[Key, tuple[int, float]] = field(default_factory=dict)
     """What a list found and the watch has not shown: the version, and since when."""
 
@@ -91,12 +94,14 @@ class Heartbeat:
         """Kinds without a watcher for longer than it takes kopf to start one anew."""
         names = [task.get_name() for task in asyncio.all_tasks() if not task.done()]
         now = monotonic()
-        for plural in self.plurals:
-            if any(name.startswith(f"watcher for {plural}.") for name in names):
-                self._missing.pop(plural, None)
+        for plural, namespace in product(self.plurals, self.namespaces or (None,)):
+            what = f"{plural} in namespace {namespace}" if namespace else plural
+            # As kopf calls them: "watcher for federatedjobs.v1alpha1.consilia.dev@clinic", and "@None" for all.
+            if any(name.startswith(f"watcher for {plural}.") and name.endswith(f"@{namespace}") for name in names):
+                self._missing.pop(what, None)
             else:
-                self._missing.setdefault(plural, now)
-        return [plural for plural, since in self._missing.items() if now - since > self.patience]
+                self._missing.setdefault(what, now)
+        return [what for what, since in self._missing.items() if now - since > self.patience]
 
 
 def document(namespace: str, beat: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""A namespace's log, looked at now and then: what gone jobs left there, and when managed Kafka's certificates end."""
+"""A namespace's log, looked at now and then: kept up without jobs, what gone jobs left there, when certificates end."""
 
 import base64
 
 from cryptography import x509
 
+from consilia_operator.conditions import finished
 from consilia_operator.context import Context
-from consilia_operator.kinds import SECRET
-from consilia_operator.store import Key
+from consilia_operator.kinds import FEDERATED_JOB, SECRET
+from consilia_operator.store import Document, Key
 from consilia_operator.sweeping import sweep_log
 from consilia_operator.transport.leaves import CERTIFICATE
 from consilia_operator.transport.managed_plan import BROKERS_SECRET, OPERATOR_SECRET
@@ -15,13 +16,21 @@ from consilia_operator.transport.managed_plan import BROKERS_SECRET, OPERATOR_SE
 async def reconcile(context: Context, key: Key) -> float | None:
     """One look at the log of a namespace, whoever runs it."""
     if context.store.get(key) is not None:
+        if await context.transport.keep_up(key.namespace, jobs_over(context, key.namespace)):
+            return None  # its brokers wake us when they are up
         await tell_expiry(context, key.namespace)
     await sweep_log(context, key)
     return None
 
 
+def jobs_over(context: Context, namespace: str) -> list[Document]:
+    """Jobs that have ended and are still there: their aggregators read the log when somebody asks for the model."""
+    found = context.store.all(FEDERATED_JOB, namespace)
+    return [job for job in found if finished(job.get("status", {}).get("conditions", ()))]
+
+
 async def tell_expiry(context: Context, namespace: str) -> None:
-    """Tell Prometheus when the first certificate ends: they are renewed long before, while jobs run."""
+    """Tell Prometheus when the first certificate ends: they are renewed long before."""
     ends = [end for name in (BROKERS_SECRET, OPERATOR_SECRET) if (end := await _end(context, namespace, name))]
     if ends:
         context.metrics.certificate_expiry.labels(namespace).set(min(ends))

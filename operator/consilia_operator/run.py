@@ -81,7 +81,8 @@ async def run(settings: OperatorSettings, place: Place) -> None:
         await stack.enter_async_context(_lease(api, settings, place))
         context = make_context(settings, place, api, session, registry)
         await prepare(context)
-        standing.heartbeat = Heartbeat(api, place.namespace, settings.dead_watch_seconds)
+        apart = apart_namespaces(settings, place.namespace)
+        standing.heartbeat = Heartbeat(api, place.namespace, settings.dead_watch_seconds, apart)
         standing.ready.set()
         await until_one_ends(programs(context, standing.heartbeat))
 
@@ -189,14 +190,19 @@ def programs(context: Context, heartbeat: Heartbeat) -> list[Coroutine[Any, Any,
 
 async def watch_with_kopf(context: Context, heartbeat: Heartbeat) -> None:
     """Until a signal says stop."""
-    namespaces = context.settings.namespaces
+    apart = apart_namespaces(context.settings, context.namespace)
     await kopf.operator(
         registry=handlers.registry(context, heartbeat),
         settings=handlers.settings(),
         standalone=True,
-        clusterwide=not namespaces,
-        namespaces=sorted({*namespaces, context.namespace}) if namespaces else (),
+        clusterwide=not apart,
+        namespaces=apart,
     )
+
+
+def apart_namespaces(settings: OperatorSettings, own: str) -> tuple[str, ...]:
+    """Those that kopf watches one by one, our own for the heartbeat among them; none if it watches all at once."""
+    return tuple(sorted({*settings.namespaces, own})) if settings.namespaces else ()
 
 
 async def until_one_ends(programs: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -22,6 +22,7 @@ def wake(store: Store, key: Key, document: Document) -> Iterator[Key]:
         return
     labels = document["metadata"].get("labels", {})
     if labels.get(COMPONENT) == KAFKA_COMPONENT:
+        yield Key(kinds.STATEFUL_SET, key.namespace, KAFKA)
         yield from _waiting_jobs(store, key.namespace, "TransportReady")
     elif TASK in labels:
         yield Key(kinds.HOSPITAL_TASK, key.namespace, labels[TASK])

@@ -32,19 +32,21 @@ def probe(port, path="/healthz"):
 
 
 class Hurt:
-    """An operator for one namespace of its own, to be hurt."""
+    """An operator for two namespaces of its own, to be made deaf for a kind in the first."""
 
     def __init__(self, folder, namespace, plural):
         self.namespace, self.plural = namespace, plural
         (self.port,) = free_ports(1)
-        chosen = settings(namespaces=[namespace], metricsPort=self.port, deadWatchSeconds=PATIENCE_SECONDS)
+        chosen = settings(
+            namespaces=[namespace, f"{namespace}-too"], metricsPort=self.port, deadWatchSeconds=PATIENCE_SECONDS
+        )
         given = folder / f"{namespace}.json"
         given.write_text(json.dumps(chosen.as_document()))
         command = [sys.executable, operator_to_hurt.__file__, str(given), namespace]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def kill_watcher(self):
-        self.process.stdin.write(f"{self.plural}\n")
+        self.process.stdin.write(f"{self.plural} {self.namespace}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().startswith(f"killed watcher for {self.plural}.")
         self.killed = time.monotonic()
@@ -65,6 +67,7 @@ def operators(cluster, tmp_path):
     found = []
     for plural in ("podtemplates", "federatedjobs"):
         cluster.namespace(f"watch-of-{plural}")
+        cluster.namespace(f"watch-of-{plural}-too")
         found.append(Hurt(tmp_path, f"watch-of-{plural}", plural))
     yield found
     for each in found:
@@ -81,7 +84,9 @@ def test_a_dead_watch_fails_the_liveness_probe_which_says_what_is_deaf(cluster, 
         cluster.until(each.found_out, PATIENCE_SECONDS + 10)
         assert time.monotonic() - each.killed > PATIENCE_SECONDS - 1
         # The missing heartbeat may be found out a moment before the missing watcher.
-        cluster.until(lambda each=each: f"nobody watches {each.plural}" in probe(each.port)[1], PATIENCE_SECONDS)
+        deaf = f"nobody watches {each.plural} in namespace {each.namespace}"
+        cluster.until(lambda each=each, deaf=deaf: deaf in probe(each.port)[1].splitlines(), PATIENCE_SECONDS)
+        assert f"{each.namespace}-too" not in probe(each.port)[1]
         assert probe(each.port, "/readyz")[0] == 503
     for each in operators:
         assert each.stop() == 0  # when it is told to stop, it does, and leaves its Lease to the next one

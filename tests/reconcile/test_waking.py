@@ -2,7 +2,7 @@ import pytest
 from observed import conditions, joined, shown
 
 from consilia_operator import kinds
-from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, TASK
+from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, KAFKA, TASK
 from consilia_operator.store import Key, Store, key_of
 from consilia_operator.waking import wake
 
@@ -39,7 +39,7 @@ def labelled(kind, **labels):
         (BY_HAND, {"HospitalTask a/by-hand"}),
         (labelled(kinds.JOB, **{TASK: "study"}), {"HospitalTask a/study"}),
         (labelled(kinds.POD, **{JOB: "running"}), {"FederatedJob a/running"}),
-        (labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"}), set()),
+        (labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"}), {"StatefulSet a/consilia-kafka"}),
         (labelled(kinds.POD), set()),
         ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}, {"Hospital hub/a"}),
     ],
@@ -49,8 +49,8 @@ def test_whatever_changes_wakes_what_depends_on_it(store, changed, woken):
     assert {str(key) for key in wake(store, key_of(kind, changed), changed)} == woken
 
 
-def test_a_broker_wakes_the_jobs_of_its_namespace_that_wait_for_the_log(store):
+def test_a_broker_wakes_the_upkeep_and_the_jobs_of_its_namespace_that_wait_for_the_log(store):
     broker = labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"})
     broker["metadata"]["namespace"] = "hub"
     found = list(wake(store, key_of(kinds.STATEFUL_SET, broker), broker))
-    assert found == [Key(kinds.FEDERATED_JOB, "hub", "waiting")]
+    assert found == [Key(kinds.STATEFUL_SET, "hub", KAFKA), Key(kinds.FEDERATED_JOB, "hub", "waiting")]

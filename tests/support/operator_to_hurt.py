@@ -1,4 +1,4 @@
-"""`python operator_to_hurt.py SETTINGS NAMESPACE`: the real operator, whose watcher of a kind ends when stdin names it.
+"""`python operator_to_hurt.py SETTINGS NAMESPACE`: the real operator, whose watcher ends when stdin names it.
 
 That is what befalls kopf (kopf#1276): a watcher ends, and nobody takes notice.
 """
@@ -12,18 +12,20 @@ from consilia_operator.settings import OperatorSettings
 
 
 def hear() -> None:
-    """The plural of a kind is on the next line."""
-    kill_watcher(sys.stdin.readline().strip())
+    """On the next line are the plural of a kind and a namespace."""
+    kill_watcher(*sys.stdin.readline().split())
 
 
-def kill_watcher(plural: str) -> None:
+def kill_watcher(plural: str, namespace: str) -> None:
     """At once, or as soon as there is one."""
-    found = [task for task in asyncio.all_tasks() if task.get_name().startswith(f"watcher for {plural}.")]
+    begins, ends = f"watcher for {plural}.", f"@{namespace}"
+    names = {task: task.get_name() for task in asyncio.all_tasks()}
+    found = [task for task, name in names.items() if name.startswith(begins) and name.endswith(ends)]
     for task in found:
         task.cancel()
         print(f"killed {task.get_name()}", flush=True)
     if not found:
-        asyncio.get_running_loop().call_later(0.1, kill_watcher, plural)
+        asyncio.get_running_loop().call_later(0.1, kill_watcher, plural, namespace)
 
 
 async def main(settings: Path, namespace: str) -> None:

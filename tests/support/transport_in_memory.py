@@ -8,6 +8,8 @@ from consilia_operator.transport.interface import AGGREGATOR, KAFKA_JSON, Creden
 class TransportInMemory:
     def __init__(self):
         self.hindrance: NotReady | None = None
+        self.kept: dict[str, list[str]] = {}
+        """By namespace: the jobs that are over."""
         self.retired: list[GoneJob] = []
 
     async def prepare(self, job, hospitals):
@@ -16,6 +18,10 @@ class TransportInMemory:
         server = f"consilia-kafka.{job['metadata']['namespace']}.svc:9093"
         files = {KAFKA_JSON: json.dumps({"bootstrapServers": [server]}).encode()}
         return Ready(parties={party: Credentials(files=files) for party in (AGGREGATOR, *hospitals)})
+
+    async def keep_up(self, namespace, over):
+        self.kept[namespace] = [job["metadata"]["name"] for job in over]
+        return self.hindrance
 
     async def retire(self, job):
         self.retired.append(job)

@@ -16,7 +16,7 @@ from consilia.kafka.errors import plain_errors
 from consilia.kafka.settings import KafkaSettings
 from consilia.log import topics
 from consilia.log.opening import open_log
-from consilia_operator.kinds import PVC, SECRET
+from consilia_operator.kinds import PVC, SECRET, STATEFUL_SET
 from consilia_operator.names import KAFKA
 from consilia_operator.transport.credentials import by_password
 from consilia_operator.transport.foundation import Foundations
@@ -73,6 +73,9 @@ class World:
             (folder / name).write_bytes(content)
             (folder / name).chmod(0o600)
         return KafkaSettings.load(folder / "kafka.json")
+
+    def keep_up(self, *over):
+        return asyncio.run(self.transport.keep_up(HUB, over))
 
     def orphans(self, *living):
         return asyncio.run(self.transport.orphans(HUB, living.__contains__))
@@ -227,6 +230,47 @@ def test_with_new_certificates_brokers_and_clients_still_find_one_another(world)
     world.brokers.kill()
     world.brokers.start()
     begin(world.admitted(job)["aggregator"], job).close()
+
+
+def test_a_job_that_is_over_is_let_in_again_by_a_broker_that_forgot_it(world):
+    job = world.job("over", 13)
+    world.admitted(job)
+    world.brokers.kill()
+    world.brokers.lose_disks()
+    world.new_disk()
+    world.brokers.start()
+    world.clock.forward(seconds=61)
+    aggregator = world.settings(job, "aggregator", prepared_before(world, job))
+    with pytest.raises(LogAccessError):
+        visible(aggregator)
+    assert world.keep_up(job) is None
+    log = open_log(f"kafka://{aggregator.ca.parent / 'kafka.json'}")
+    log.create_topic(topics.model(log_name(job)), compacted=True)
+    log.close()
+    assert visible(aggregator) == {topics.model(log_name(job))}
+    world.api.calls.clear()
+    assert world.keep_up(job) is None
+    assert world.api.calls == [("get", "StatefulSet", HUB, KAFKA)] * 2
+
+
+def test_certificates_are_renewed_on_the_brokers_though_no_job_asks_for_the_log(world):
+    before = pod_template(world)
+    assert world.keep_up() is None
+    assert pod_template(world) == before
+    world.clock.forward(days=LATER)
+    assert world.keep_up() is None
+    assert pod_template(world) != before
+
+
+def pod_template(world):
+    return world.api.there(STATEFUL_SET, HUB, KAFKA)["spec"]["template"]
+
+
+def test_a_kafka_that_somebody_deleted_is_not_made_again_for_jobs_that_are_over():
+    api = ApiServerInMemory()
+    transport = Managed(api, surroundings(Clock()))
+    assert asyncio.run(transport.keep_up(HUB, [federated_job("over")])) is None
+    assert [call for call in api.calls if call[0] != "get"] == []
 
 
 def until_it_works(act):

@@ -35,6 +35,13 @@ class Transports:
         """See `Transport`."""
         return await self._each[transport_of(job)].prepare(job, hospitals)
 
+    async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
+        """See `Transport`."""
+        found: list[NotReady | None] = []
+        for name, transport in self._each.items():
+            found.append(await transport.keep_up(namespace, [job for job in over if transport_of(job) == name]))
+        return next(filter(None, found), None)
+
     async def retire(self, job: GoneJob) -> None:
         """See `Transport`."""
         for transport in self._each.values():

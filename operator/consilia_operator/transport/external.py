@@ -95,6 +95,10 @@ class External:
         self._known[servers, place] = _Known(found, now + REMEMBERED_SECONDS)
         return found
 
+    async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
+        """Nothing: that is for whoever runs that Kafka."""
+        return None
+
     async def retire(self, job: GoneJob) -> None:
         """Nothing: whoever runs that Kafka retires jobs there, with `consilia kafka retire`."""
 

@@ -90,6 +90,15 @@ class Foundations:
                 return answer
             return await self._lay(namespace, there, asked)
 
+    async def keep(self, namespace: str) -> Foundation | NotReady | None:
+        """The same without a job that asks for it: only what is there is kept; None if there is nothing.
+
+        Raises:
+            IdentityError: what one of its Secrets holds is damaged.
+        """
+        there = await self._cluster.get(STATEFUL_SET, namespace, KAFKA)
+        return await self.lay(namespace, None) if there else None
+
     async def _remembered(self, there: Document, asked: ManagedTransport | None) -> Foundation | NotReady | None:
         """The answer, if it takes no more than the StatefulSet to give it."""
         if refused := _differs(there, asked):

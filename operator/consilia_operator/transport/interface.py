@@ -81,6 +81,15 @@ class Transport(Protocol):
     async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
         """See that the log is there for the job and these hospitals; called again and again, cheap when it is."""
 
+    async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
+        """See that the namespace's log stays up without jobs, and lets in the aggregators of jobs that are `over`.
+
+        Why it is not up, if it is not.
+
+        Raises:
+            LogUnavailableError: the log does not answer; try again later.
+        """
+
     async def retire(self, job: GoneJob) -> None:
         """Let go of what was on the log for that job alone; repeating it does no harm.
 

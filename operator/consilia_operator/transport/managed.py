@@ -1,10 +1,12 @@
 """Managed Kafka: one a namespace, shared by its jobs, whose end it outlives by rule."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from consilia.api import FederatedJob
+from consilia.api.federated_job import name_on_log
 from consilia.errors import IdentityError, LogAccessError, LogError, LogUnavailableError
 from consilia_operator.transport.administration import Wanted, aggregator_user, leftovers, take_away
 from consilia_operator.transport.credentials import Passwords, by_password
@@ -59,11 +61,38 @@ class Managed:
         """See that Kafka knows the parties; it is not asked when it was told the same before."""
         passwords = wanted.passwords
         what = digest(found.identity, *(text for name in sorted(passwords) for text in (name, passwords[name])))
-        key, now = (namespace, wanted.log_name), self._clock()
-        if (known := self._verified.get(key)) and known.what == what and known.until > now:
-            return
+        if not self._told(namespace, wanted.log_name, what):
+            await self._tell(namespace, found, wanted, what)
+
+    def _told(self, namespace: str, log_name: str, what: str) -> bool:
+        known = self._verified.get((namespace, log_name))
+        return bool(known and known.what == what and known.until > self._clock())
+
+    async def _tell(self, namespace: str, found: Foundation, wanted: Wanted, what: str) -> None:
+        now = self._clock()
         await self._deputy.bring_about(namespace, found.reach, wanted)
-        self._verified[key] = _Verified(what, now + VERIFIED_SECONDS)
+        self._verified[namespace, wanted.log_name] = _Verified(what, now + VERIFIED_SECONDS)
+
+    async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
+        """See `Transport`. A Kafka that somebody deleted is not made again for jobs that are over.
+
+        Raises:
+            LogUnavailableError: the brokers do not answer.
+            LogAccessError: they do not take us for an administrator.
+            IdentityError: what a Secret holds is damaged.
+        """
+        found = await self._foundations.keep(namespace)
+        if isinstance(found, Foundation):
+            await asyncio.gather(*(self._readmit(namespace, found, job) for job in over))
+        return found if isinstance(found, NotReady) else None
+
+    async def _readmit(self, namespace: str, found: Foundation, job: Document) -> None:
+        """Its aggregator alone, which hands out the model; asks for nothing while the brokers are the same."""
+        name = name_on_log(job["metadata"]["name"], job["metadata"]["uid"])
+        what = digest(found.identity, "over")
+        if not self._told(namespace, name, what):
+            wanted = Wanted(log_name=name, aggregator=await self._passwords.of_aggregator(job), hospitals={})
+            await self._tell(namespace, found, wanted, what)
 
     async def retire(self, job: GoneJob) -> None:
         """See `Transport`.

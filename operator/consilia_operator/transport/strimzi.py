@@ -145,6 +145,10 @@ class Strimzi:
         files = decoded(await self._cluster.get(SECRET, place.namespace, status["secret"]))
         return _read(files, status.get("username", user), listener) or _without_secret(place, user, status["secret"])
 
+    async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
+        """Nothing: that is what Strimzi's operator is for."""
+        return None
+
     async def retire(self, job: GoneJob) -> None:
         """See `Transport`."""
         self._known.pop((job.namespace, job.log_name), None)
