@@ -25,11 +25,11 @@ test: check  ## everything CI runs: check, then all tests
 	@scripts/install-prometheus $(VENV)
 	@test -n "$$CONSILIA_KUBECONFIG" || $(BIN)/python -m tests.cluster build || echo "The tests that need a cluster are skipped."
 	@$(BIN)/python -m scripts.images > /dev/null || echo "The tests that need images are skipped."
-	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
+	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 quick: $(STAMP)  ## the tests that take seconds
 	@scripts/install-prometheus $(VENV)
-	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile -m "not slow"
+	$(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 check: $(STAMP)  ## ruff, mypy, import layers, sizes of functions and files, generated files
 	$(BIN)/ruff check .

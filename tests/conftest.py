@@ -6,6 +6,24 @@ Imported only when asked for: the other tests need not wait for a Kafka client.
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Files that take minutes come first; `--no-loadscope-reorder` has xdist keep to that."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each file by one process, and all federations by the same one: there can be one installation on a cluster."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileAndFederation(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "tests/federation" if file.startswith("tests/federation/") else file
+
+    return ByFileAndFederation(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 @pytest.fixture
 def world(tmp_path):
     """Makes worlds: `world("a", "b", rounds={...})`."""

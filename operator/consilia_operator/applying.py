@@ -1,6 +1,7 @@
 """Makes the cluster as desired, and asks the API server only about what may differ."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
@@ -9,7 +10,7 @@ from typing import Any
 from consilia_operator import kinds
 from consilia_operator.api_server import ApiServer
 from consilia_operator.kinds import Kind
-from consilia_operator.names import APPLIED
+from consilia_operator.names import APPLIED, JOB_UID
 from consilia_operator.store import Document, Key, Store, key_of
 
 WATCHED = frozenset({kinds.DEPLOYMENT, kinds.JOB, kinds.STATEFUL_SET, kinds.POD, kinds.HOSPITAL_TASK})
@@ -23,6 +24,8 @@ class _Applied:
     uid: str
     generation: int | None
     at: float
+    labels: Mapping[str, str]
+    """By which it is known whose it is, whatever it is called."""
 
 
 @dataclass(slots=True)
@@ -46,7 +49,8 @@ class Applying:
             return False
         found = await self.api.apply(stamped(document, digest))
         metadata = found["metadata"]
-        self._known[key] = _Applied(digest, metadata["uid"], metadata.get("generation"), monotonic())
+        labels = document["metadata"].get("labels", {})
+        self._known[key] = _Applied(digest, metadata["uid"], metadata.get("generation"), monotonic(), labels)
         if kind in WATCHED:
             self.store.put(kind, found)
         return True
@@ -68,10 +72,16 @@ class Applying:
         self._known.pop(Key(kind, namespace, name), None)
         await self.api.delete(kind, namespace, name, uid=uid)
 
-    def forget(self, namespace: str, prefix: str) -> None:
-        """Forget what was applied under names that begin so: it went with its owner."""
-        for key in [key for key in self._known if key.namespace == namespace and key.name.startswith(prefix)]:
-            del self._known[key]
+    def forget_labelled(self, namespace: str | None, labels: Mapping[str, str], *, living: str | None = None) -> None:
+        """Forget what was applied with all these labels, in one namespace or everywhere: it went with its owner.
+
+        What is of the job with the uid `living` stays: it was made anew under the name.
+        """
+        for key, known in list(self._known.items()):
+            here = namespace is None or key.namespace == namespace
+            spared = living is not None and known.labels.get(JOB_UID) == living
+            if here and not spared and labels.items() <= known.labels.items():
+                del self._known[key]
 
 
 def digest_of(document: Document) -> str:

@@ -11,7 +11,7 @@ from consilia_operator.heartbeat import NAME as HEARTBEAT
 from consilia_operator.heartbeat import Heartbeat
 from consilia_operator.kinds import POD_TEMPLATE, Kind
 from consilia_operator.names import GROUP
-from consilia_operator.store import Document, key_of
+from consilia_operator.store import Document, key_of, version_of
 from consilia_operator.waking import OURS, wake
 
 
@@ -54,12 +54,12 @@ def _hear(context: Context, heartbeat: Heartbeat, kind: Kind) -> Any:  # noqa: A
         if context.settings.namespaces and key.namespace not in context.settings.namespaces:
             return  # of our own namespace, where kopf looks for the heartbeat
         if event["type"] == "DELETED":
-            context.store.remove(key)
             context.remembered.forget(document["metadata"]["uid"])
-            heartbeat.gone(key)
+            if context.store.remove(kind, document):  # else another has the name by now
+                heartbeat.gone(key)
         else:
             context.store.put(kind, document)
-            heartbeat.delivered(key, int(document["metadata"]["resourceVersion"]))
+            heartbeat.delivered(key, version_of(document))
         for each in wake(context.store, key, document):
             context.queue.add(each)
         context.metrics.watch_last_event.labels(kind.kind).set(time())
@@ -96,5 +96,7 @@ def settings() -> kopf.OperatorSettings:
     # kopf keeps a task and a queue for every object that was heard of so lately, in seconds.
     found.queueing.idle_timeout = 1.0
     found.peering.standalone = True
+    # kopf would kill its thread, and with it the whole process, ten minutes after it was told to stop, even if it did.
+    found.process.ultimate_exiting_timeout = None
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return found

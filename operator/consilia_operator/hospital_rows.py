@@ -14,6 +14,8 @@ from consilia_operator.names import child
 Document = Mapping[str, Any]
 
 TAKING_PART = frozenset({"Ready", "Training", "Sent", "Late", "Done"})
+_LONGEST_MESSAGE = 1024
+"""As the definition of FederatedJob has it."""
 _PARTS = {"Ready": "Ready", "Training": "Training", "Sent": "Sent", "Late": "Late", "Left": "Dropped"}
 _ORDINARY = frozenset({"TrainerStarting", "TrainerRunning", "WaitingForApproval", "Finished"})
 """Reasons of a trainer that is on its way, not in trouble."""
@@ -33,10 +35,15 @@ def rows(hospitals: Sequence[str], tasks: Mapping[str, Document], progress: JobP
 
 def _row(name: str, task: Document | None, part: PartProgress | None, *, done: bool) -> dict[str, Any]:
     state, message = _state(name, task, part, done=done)
-    row: dict[str, Any] = {"name": name, "state": state, "message": message}
+    row: dict[str, Any] = {"name": name, "state": state, "message": shortened(message)}
     if part is not None and part.round is not None:
         row["round"] = part.round
     return {key: value for key, value in row.items() if value != ""}
+
+
+def shortened(message: str) -> str:
+    """As long as a row's message may be: one that is too long would have the whole status refused."""
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"
 
 
 def _state(name: str, task: Document | None, part: PartProgress | None, *, done: bool) -> tuple[str, str]:

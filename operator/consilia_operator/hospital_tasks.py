@@ -16,11 +16,11 @@ from consilia.progress import TrainerProgress
 from consilia_operator import offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
-from consilia_operator.conditions import Finding, condition, confirmed, holds, in_words, settle
+from consilia_operator.conditions import Finding, condition, confirmed, holds, in_words, moment, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
-from consilia_operator.manifests import network, trainer
+from consilia_operator.manifests import begun_with, network, trainer
 from consilia_operator.names import APPLIED, TASK
 from consilia_operator.offers import Incomplete, Papers
 from consilia_operator.overtime import BACKOFF
@@ -28,6 +28,8 @@ from consilia_operator.progress_watch import Source
 from consilia_operator.store import Document, Key, key_of
 
 _SOON, _LATER = 3.0, 60.0
+_PODLESS = 30.0
+"""After so long a Job without a pod is in trouble, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     document = context.store.get(key)
     if document is None or document["metadata"].get("deletionTimestamp"):
         context.progress.forget(key)
-        context.applying.forget(key.namespace, key.name)
+        context.applying.forget_labelled(key.namespace, {TASK: key.name})
         return None
     if _over(document):
         context.progress.follow(key, None)
@@ -172,7 +174,7 @@ async def train(context: Context, seen: Seen) -> Seen:
     if not runs:
         return seen.but(Finding("Training", False, "TrainerStarting", "The trainer is replaced."), again=_SOON)
     _listen(context, seen)
-    return seen.but(_training(seen))
+    return seen.but(_training(seen), again=None if seen.pod else _PODLESS)
 
 
 def _backoff_limit(papers: Papers) -> int:
@@ -186,7 +188,7 @@ async def _run(context: Context, seen: Seen, parts: trainer.TrainerParts) -> boo
     if not context.remembered.recall(uid, "claim"):
         await context.api.create_once(trainer.state_claim(parts, context.settings))
         context.remembered.keep(uid, "claim", True)
-    *others, job = trainer.documents(parts, context.settings)
+    *others, job = trainer.documents(parts, begun_with.recalled(context.settings, trainer.TRAINER, seen.job))
     if seen.job and seen.job["metadata"].get("annotations", {}).get(APPLIED) != digest_of(job):
         await _let_go(context, seen)
         return False
@@ -234,7 +236,20 @@ def _training(seen: Seen) -> Finding:
     before = condition(seen.document.get("status", {}).get("conditions", ()), "Training")
     if phase == "Running" and (seen.progress or (before and before["status"] == "True")):
         return Finding("Training", True, "TrainerRunning", "The trainer runs.")
+    if seen.pod is None and seen.job:
+        return _podless(seen, seen.job)
     return Finding("Training", False, "TrainerStarting", "The trainer is starting.")
+
+
+def _podless(seen: Seen, job: Document) -> Finding:
+    """A quota, a policy or the pod's own spec may keep the Job from making a pod; only its Events say which."""
+    if job["spec"].get("suspend"):
+        return Finding("Training", False, "Queued", "The trainer waits for its queue to admit it.")
+    metadata = job["metadata"]
+    if (seen.now - moment(metadata["creationTimestamp"])).total_seconds() < _PODLESS:
+        return Finding("Training", False, "TrainerStarting", "The trainer is starting.")
+    where = f"kubectl -n {metadata['namespace']} describe job {metadata['name']}"
+    return Finding("Training", False, "NoPod", f"Its Job has not made a pod. To see why: {where}")
 
 
 def report(seen: Seen) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import base64
 
 from cryptography import x509
 
-from consilia_operator.conditions import finished
+from consilia_operator.conditions import finished, holds
 from consilia_operator.context import Context
 from consilia_operator.kinds import FEDERATED_JOB, SECRET
 from consilia_operator.store import Document, Key
@@ -19,14 +19,16 @@ async def reconcile(context: Context, key: Key) -> float | None:
         if await context.transport.keep_up(key.namespace, jobs_over(context, key.namespace)):
             return None  # its brokers wake us when they are up
         await tell_expiry(context, key.namespace)
+    else:
+        context.metrics.forget_certificates(key.namespace)
     await sweep_log(context, key)
     return None
 
 
 def jobs_over(context: Context, namespace: str) -> list[Document]:
     """Jobs that have ended and are still there: their aggregators read the log when somebody asks for the model."""
-    found = context.store.all(FEDERATED_JOB, namespace)
-    return [job for job in found if finished(job.get("status", {}).get("conditions", ()))]
+    found = [(job, job.get("status", {}).get("conditions", ())) for job in context.store.all(FEDERATED_JOB, namespace)]
+    return [job for job, conditions in found if finished(conditions) and holds(conditions, "Accepted")]
 
 
 async def tell_expiry(context: Context, namespace: str) -> None:

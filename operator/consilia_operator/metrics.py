@@ -1,5 +1,7 @@
 """What the operator tells Prometheus. Each metric is exported by this process alone; no label grows with rounds."""
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consilia import __version__
@@ -53,3 +55,8 @@ class Metrics:
             self.reconcile_seconds.labels(kind)
             for reason in ("Unavailable", "Refused", "Bug"):
                 self.reconcile_errors.labels(kind, reason)
+
+    def forget_certificates(self, namespace: str) -> None:
+        """That namespace has no managed Kafka any more."""
+        with suppress(KeyError):
+            self.certificate_expiry.remove(namespace)

@@ -22,10 +22,12 @@ class Overtime:
     message: str
 
 
-def exceeded(job: Document, aggregator_pods: Sequence[Document], now: datetime) -> Overtime | None:
-    """The first limit of the job that is exceeded."""
+def exceeded(
+    job: Document, aggregator_pods: Sequence[Document], now: datetime, begun: datetime | None = None
+) -> Overtime | None:
+    """The first limit of the job that is exceeded. `begun`: when its first round was opened, as heard."""
     policy = job["spec"].get("runPolicy", {})
-    for reason, limit, end in _deadlines(job, policy):
+    for reason, limit, end in _deadlines(job, policy, begun):
         if now >= end:
             return Overtime(reason, f"{limit} is over. Create the job anew with more time, or see what held it up.")
     allowed = policy.get("backoffLimit", BACKOFF)
@@ -43,19 +45,22 @@ def next_deadline(job: Document, now: datetime) -> float | None:
     return max(1.0, min(left)) if left else None
 
 
-def _deadlines(job: Document, policy: Mapping[str, Any]) -> Iterator[tuple[str, str, datetime]]:
+def _deadlines(
+    job: Document, policy: Mapping[str, Any], begun: datetime | None = None
+) -> Iterator[tuple[str, str, datetime]]:
     """Reason, field and end of the limits that run now. A job that is resumed has all of its time again."""
     status = job.get("status", {})
     conditions = status.get("conditions", ())
     if policy.get("suspend") or holds(conditions, "Suspended"):  # the second: it is being resumed by this very look
         return
-    started, resumed = status.get("startTime"), condition(conditions, "Suspended")
-    anew = resumed["lastTransitionTime"] if resumed else None
+    resumed = condition(conditions, "Suspended")
+    started = moment(status["startTime"]) if "startTime" in status else begun
+    anew = moment(resumed["lastTransitionTime"]) if resumed else None
     if (seconds := policy.get("activeDeadlineSeconds")) and started:
-        end = max(moment(started), moment(anew or started)) + timedelta(seconds=seconds)
+        end = max(started, anew or started) + timedelta(seconds=seconds)
         yield "DeadlineExceeded", "runPolicy.activeDeadlineSeconds", end
     if (seconds := policy.get("schedulingTimeoutSeconds")) and not started and not holds(conditions, "QuorumMet"):
-        end = moment(anew or job["metadata"]["creationTimestamp"]) + timedelta(seconds=seconds)
+        end = (anew or moment(job["metadata"]["creationTimestamp"])) + timedelta(seconds=seconds)
         yield "SchedulingTimeout", "runPolicy.schedulingTimeoutSeconds", end
 
 

@@ -91,6 +91,12 @@ def ready(pod: Document) -> bool:
     )
 
 
+def runs(pod: Document) -> bool:
+    """Whether its containers are running at this moment."""
+    states = [each.get("state", {}) for each in pod.get("status", {}).get("containerStatuses", ())]
+    return bool(states) and all("running" in state for state in states)
+
+
 def newest(pods: Sequence[D]) -> D | None:
     """The one that was made last among those that are not about to go, or else among all."""
     staying = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")] or list(pods)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from pydantic import ValidationError
 
 from consilia.progress import STATUS_PORT, JobProgress, TrainerProgress
@@ -19,7 +19,8 @@ _WAIT = 30
 """How long a program may let us wait for news, in seconds."""
 _PAUSE = 1.0
 _CALM = 0.5
-"""How long nothing more is asked after news, in seconds: small models have many rounds a second, a status need not."""
+"""How long nothing more is asked after an answer, in seconds: small models have many rounds a second, a status
+need not; and who answers at once that there is no news keeps nobody busy."""
 _LONGEST = 1 << 20
 Progress = JobProgress | TrainerProgress
 
@@ -40,6 +41,11 @@ class Source:
         """Where it tells."""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{STATUS_PORT}/progress"
+
+
+def new_session() -> ClientSession:
+    """For however many programs: each holds a connection nearly all the time, and aiohttp has 100 unless it is told."""
+    return ClientSession(connector=TCPConnector(limit=0))
 
 
 @dataclass(slots=True)
@@ -76,27 +82,40 @@ class ProgressWatch:
             task.cancel()
 
     async def _listen(self, key: Key, source: Source) -> None:
-        version = 0
+        """Until cancelled: whatever the pod answers, and whatever is wrong with us, nobody would begin it anew."""
+        version, complained = 0, False
         while True:
+            pause = _PAUSE
             try:
-                progress = await self._ask(source, version)
+                version = await self._hear(key, source, version)
+                pause = _CALM
             except (ClientError, TimeoutError, OSError, ValueError) as error:
                 logger.debug("%s does not tell where it stands: %r", key, error)
-                await asyncio.sleep(_PAUSE)
-                continue
-            if progress is not None and progress.version > version:
-                version = progress.version
-                self._heard[key] = progress
-                self.changed(key)
-                await asyncio.sleep(_CALM)
+            except Exception:
+                if not complained:
+                    logger.exception("%s cannot be heard at %s: a bug in Consilia", key, source.address)
+                complained = True
+            await asyncio.sleep(pause)
+
+    async def _hear(self, key: Key, source: Source, version: int) -> int:
+        """Ask once; the version that is known then."""
+        progress = await self._ask(source, version)
+        if progress is None or progress.version <= version:
+            return version
+        self._heard[key] = progress
+        self.changed(key)
+        return progress.version
 
     async def _ask(self, source: Source, version: int) -> Progress | None:
         query = {"after": str(version), "wait": str(_WAIT)}
         limit = ClientTimeout(total=_WAIT + 15, sock_connect=5)
-        async with self.session.get(source.url, params=query, timeout=limit) as response:
+        # No program of ours sends us elsewhere; a stranger's pod could, into all of the cluster.
+        asked = self.session.get(source.url, params=query, timeout=limit, allow_redirects=False)
+        async with asked as response:
             if response.status == 204:
                 return None
-            response.raise_for_status()
+            if response.status != 200:
+                raise ValueError(f"it answers {response.status}")
             return read(await _body(response), source)
 
 
@@ -116,15 +135,25 @@ def read(answer: bytes, source: Source) -> Progress:
     Raises:
         ValueError: it is none, its signature is another's, or it is about another job.
     """
-    message = json.loads(answer)
-    if not isinstance(message, dict) or not source.key.signed(
-        str(message.get("body")).encode(), str(message.get("signature"))
-    ):
+    body, signature = _letter(answer)
+    if not source.key.signed(body.encode(), signature):
         raise ValueError("its signature is not that of the program")
     try:
-        progress = source.kind.model_validate_json(str(message["body"]))
+        progress = source.kind.model_validate_json(body)
     except ValidationError as error:
         raise ValueError(f"it is no snapshot: {error}") from error
     if progress.job != source.job:
         raise ValueError(f"it is about {progress.job}, not {source.job}")
     return progress
+
+
+def _letter(answer: bytes) -> tuple[str, str]:
+    """The text, and what is said to be its signature: nothing else of it is looked at before that is checked."""
+    try:
+        message = json.loads(answer)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    match message:
+        case {"body": str(body), "signature": str(signature)}:
+            return body, signature
+    raise ValueError("it has no text with a signature")

@@ -4,7 +4,11 @@ Level-based: it decides from what it sees now, never from what changed. Any numb
 crash, lead to the same place.
 """
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from time import monotonic
 
 from consilia.api import FederatedJob
 from consilia.progress import JobProgress
@@ -12,19 +16,24 @@ from consilia_operator import admission, overtime, pinning, pods, sweeping
 from consilia_operator.admission import Admission
 from consilia_operator.conditions import Finding, holds
 from consilia_operator.context import Context, now, write_status
-from consilia_operator.errors import ApiRefused
+from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DEPLOYMENT, FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, POD
-from consilia_operator.manifests import aggregator, network
+from consilia_operator.manifests import aggregator, begun_with, network
 from consilia_operator.manifests.offer import Offer, hospital_task, papers
 from consilia_operator.names import COMPONENT, JOB_UID
 from consilia_operator.pinning import Pinned
 from consilia_operator.progress_watch import Source
 from consilia_operator.reporting import Seen, report
+from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Document, Key, key_of
 from consilia_operator.transport.interface import NotReady, Ready
 
+logger = logging.getLogger("consilia.operator")
+
 _ENDED_BY_US = frozenset({"DeadlineExceeded", "SchedulingTimeout", "BackoffLimitExceeded"})
-_REFUSED_AGAIN = 5.0
+_REFUSED_AGAIN, _REFUSED_LATER = 5.0, 30.0
+_HEARING = 60.0
+"""So long an operator that was away tries to hear a running aggregator before a limit counts, in seconds."""
 _LEAVE_IN_PEACE = 60.0
 """How long trainers have to hear that the job is over before their pods are taken away, in seconds."""
 
@@ -39,6 +48,8 @@ async def reconcile(context: Context, key: Key) -> float | None:
     if document is None or document["metadata"].get("deletionTimestamp"):
         await sweeping.clear_away(context, key)
         return None
+    if sweeping.has_older(context, document):
+        await sweeping.clear_away(context, key)
     seen = await observe(context, document)
     if seen.over:
         return await wind_up(context, seen)
@@ -66,9 +77,26 @@ async def observe(context: Context, document: Document) -> Seen:
         tasks={each["metadata"]["namespace"]: each for each in tasks},
         pods=own_pods,
         progress=progress if isinstance(progress, JobProgress) else None,
-        overtime=overtime.exceeded(document, own_pods, now()),
+        overtime=_overtime(context, document, own_pods, progress if isinstance(progress, JobProgress) else None),
+        deployment=context.store.get(Key(DEPLOYMENT, key.namespace, aggregator.name_of(document))),
         now=now(),
     )
+
+
+def _overtime(
+    context: Context, document: Document, own_pods: Sequence[Document], progress: JobProgress | None
+) -> overtime.Overtime | None:
+    """The limit that is exceeded. An operator that was away hears first how far a running aggregator is."""
+    if progress and progress.ending:
+        return None
+    begun = progress.started if progress else None
+    found = overtime.exceeded(document, own_pods, now(), datetime.fromtimestamp(begun, UTC) if begun else None)
+    newest = pods.newest(own_pods)
+    if found is None or progress or newest is None or not pods.runs(newest):
+        return found
+    uid, moment = document["metadata"]["uid"], monotonic()
+    since = context.remembered.recall(uid, "unheard") or context.remembered.keep(uid, "unheard", moment)
+    return found if moment - since >= _HEARING else None
 
 
 async def _admit(context: Context, document: Document, job: FederatedJob) -> Admission:
@@ -91,11 +119,11 @@ def _accepted(pinned: Pinned) -> Admission:
 async def provide(context: Context, seen: Seen) -> Seen:
     """Make what the job needs, in this order: keys, the log, offers, the aggregator. What was learnt comes back."""
     assert seen.job is not None
-    pinned = await pinning.pin(context, seen.document, seen.admission.hospitals)
+    pinned = await _pin(context, seen)
     if isinstance(pinned, str):
         return replace(seen, refused=pinned)
     seen = replace(seen, admission=_accepted(pinned))
-    ready = await context.transport.prepare(seen.document, pinned.hospitals)
+    ready = await _connect(context, seen.document, pinned)
     if isinstance(ready, NotReady):
         waiting = Finding("TransportReady", False, ready.reason, ready.message)
         return replace(seen, transport=waiting, transport_again=ready.retry_seconds)
@@ -103,6 +131,25 @@ async def provide(context: Context, seen: Seen) -> Seen:
     _listen(context, seen, pinned)
     seen = replace(seen, refused=" ".join(refused))
     return replace(seen, transport=Finding("TransportReady", True, "KafkaReady", "The log is ready."))
+
+
+async def _pin(context: Context, seen: Seen) -> Pinned | str:
+    try:
+        return await pinning.pin(context, seen.document, seen.admission.hospitals)
+    except Conflict:
+        raise
+    except ApiRefused as error:
+        return f"Its key and roster cannot be kept: {error}"
+
+
+async def _connect(context: Context, job: Document, pinned: Pinned) -> Ready | NotReady:
+    try:
+        return await context.transport.prepare(job, pinned.hospitals)
+    except Conflict:
+        raise
+    except ApiRefused as error:
+        message = f"The API server does not let the operator provide the log: {error}"
+        return NotReady(reason="Refused", message=message, retry_seconds=_REFUSED_LATER)
 
 
 async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) -> list[str]:
@@ -145,11 +192,18 @@ async def _aggregate(context: Context, seen: Seen, pinned: Pinned, ready: Ready)
         operator_namespace=context.namespace,
     )
     try:
-        for document in aggregator.documents(parts, context.settings):
+        for document in aggregator.documents(parts, _settings_of(context, seen.document)):
             await context.applying.apply(document)
     except ApiRefused as error:
         return [f"The aggregator cannot be made: {error}"]
     return []
+
+
+def _settings_of(context: Context, job: Document) -> OperatorSettings:
+    """While it runs its aggregator is left as it is; a suspended job goes on with what is new."""
+    there = context.store.get(Key(DEPLOYMENT, job["metadata"]["namespace"], aggregator.name_of(job)))
+    running = there if there and there["spec"].get("replicas") != 0 else None
+    return begun_with.recalled(context.settings, aggregator.AGGREGATOR, running)
 
 
 def _listen(context: Context, seen: Seen, pinned: Pinned) -> None:
@@ -173,11 +227,15 @@ async def stand_down(context: Context, seen: Seen) -> None:
 
 
 async def withdraw(context: Context, seen: Seen) -> None:
-    """Ask the hospitals to let go of their trainers."""
+    """Ask the hospitals to let go of their trainers; who refuses does not keep the others theirs."""
     for task in seen.tasks.values():
         if not task["spec"].get("suspend"):
             metadata = task["metadata"]
-            await context.api.merge(HOSPITAL_TASK, metadata["namespace"], metadata["name"], {"spec": {"suspend": True}})
+            patch = {"spec": {"suspend": True}}
+            try:
+                await context.api.merge(HOSPITAL_TASK, metadata["namespace"], metadata["name"], patch)
+            except ApiRefused as error:
+                logger.warning("%s/%s keeps its trainer: %s", metadata["namespace"], metadata["name"], error)
 
 
 async def wind_up(context: Context, seen: Seen) -> float | None:

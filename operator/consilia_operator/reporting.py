@@ -35,6 +35,8 @@ class Seen:
     """HospitalTasks by hospital."""
     pods: Sequence[Document] = ()
     """The aggregator's."""
+    deployment: Document | None = None
+    """The aggregator's."""
     progress: JobProgress | None = None
     overtime: Overtime | None = None
     refused: str = ""
@@ -155,9 +157,18 @@ def _hindrance(seen: Seen) -> Finding | None:
         return Finding("Running", False, seen.transport.reason, "The log is not ready yet.")
     if seen.refused and not (seen.progress and seen.progress.started):
         return Finding("Running", False, "Refused", f"{seen.refused} See to it; it is tried again.")
+    return _without_pod(seen)
+
+
+def _without_pod(seen: Seen) -> Finding | None:
+    """What keeps the aggregator's pod from running, or from being there."""
     newest = pods.newest(seen.pods)
     if newest and (trouble := pods.trouble(newest)):
         return Finding("Running", False, trouble.reason, f"The aggregator does not run. {trouble.message}")
+    conditions = seen.deployment.get("status", {}).get("conditions", ()) if seen.deployment else ()
+    failed = condition(conditions, "ReplicaFailure")
+    if newest is None and failed and failed["status"] == "True":
+        return Finding("Running", False, "PodRefused", f"The aggregator's pod is not let in: {failed.get('message')}")
     return None
 
 

@@ -25,7 +25,7 @@ from consilia_operator.heartbeat import Heartbeat
 from consilia_operator.lease import Lease
 from consilia_operator.metrics import JOB_STATES, Metrics
 from consilia_operator.names import FIELD_MANAGER, HUB, MANAGED_BY
-from consilia_operator.progress_watch import ProgressWatch
+from consilia_operator.progress_watch import ProgressWatch, new_session
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Document, Key, Store
 from consilia_operator.transport.choosing import Transports
@@ -74,7 +74,7 @@ async def run(settings: OperatorSettings, place: Place) -> None:
     registry, standing = CollectorRegistry(), Standing()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connect())
-        session = await stack.enter_async_context(ClientSession())
+        session = await stack.enter_async_context(new_session())
         probes = serve(settings.metrics_port, registry, dead=standing.dead, waiting=standing.waiting)
         port = await stack.enter_async_context(probes)
         logger.info("serving /metrics, /healthz and /readyz on port %d", port)

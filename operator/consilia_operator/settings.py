@@ -15,11 +15,13 @@ Resources = dict[Literal["requests", "limits"], dict[str, str]]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of the settings: camelCase in JSON, no unknown names."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Images(_Section):
+class Images(Section):
     """The images of what the operator makes."""
 
     worker: str = Field(description="Aggregators and trainers of jobs that name no `task.image`.")
@@ -28,7 +30,7 @@ class Images(_Section):
     pull_secrets: tuple[str, ...] = Field(default=(), description="Secrets for it, in every namespace that has pods.")
 
 
-class Sizes(_Section):
+class Sizes(Section):
     """What the pods that the operator makes ask for, as Kubernetes writes it."""
 
     aggregator: Resources = Field(
@@ -45,7 +47,7 @@ class Sizes(_Section):
     )
 
 
-class Storage(_Section):
+class Storage(Section):
     """Where durable things lie."""
 
     storage_class: str | None = Field(
@@ -56,7 +58,7 @@ class Storage(_Section):
     )
 
 
-class Certificates(_Section):
+class Certificates(Section):
     """Who issues the certificates of managed Kafka."""
 
     issuing: Issuing = Field(
@@ -72,7 +74,7 @@ class Certificates(_Section):
     )
 
 
-class MonitoringPeers(_Section):
+class MonitoringPeers(Section):
     """Who may read the metrics of what the operator makes."""
 
     namespace_labels: dict[str, str] = Field(
@@ -80,7 +82,7 @@ class MonitoringPeers(_Section):
     )
 
 
-class OperatorSettings(_Section):
+class OperatorSettings(Section):
     """All of it."""
 
     roles: tuple[Role, ...] = Field(

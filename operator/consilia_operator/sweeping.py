@@ -4,14 +4,19 @@ There is no finalizer: nothing can be stuck, and what a dead operator missed is 
 server itself said that the job is gone.
 """
 
+import logging
 from collections.abc import Iterable
 
 from consilia.api.federated_job import name_on_log
+from consilia.errors import ConsiliaError
 from consilia_operator.context import Context
+from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
 from consilia_operator.names import JOB, JOB_NAMESPACE, JOB_UID, KAFKA
-from consilia_operator.store import Document, Key
+from consilia_operator.store import Document, Key, key_of
 from consilia_operator.transport.interface import GoneJob
+
+logger = logging.getLogger("consilia.operator")
 
 
 async def clear_away(context: Context, key: Key) -> None:
@@ -19,26 +24,55 @@ async def clear_away(context: Context, key: Key) -> None:
     living = await context.api.get(FEDERATED_JOB, key.namespace, key.name)
     uid = living["metadata"]["uid"] if living and not living["metadata"].get("deletionTimestamp") else None
     context.progress.forget(key)
-    own = {JOB: key.name, JOB_NAMESPACE: key.namespace}
-    for task in list(context.store.matching(HOSPITAL_TASK, None, own)):
-        metadata = task["metadata"]
-        theirs = metadata["labels"].get(JOB_UID)
-        if theirs != uid:
-            await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-            context.remembered.forget(theirs)
-    context.applying.forget(key.namespace, key.name)
+    for task in older(context, key, uid):
+        await _delete(context, task)
+    context.applying.forget_labelled(None, {JOB: key.name, JOB_NAMESPACE: key.namespace}, living=uid)
     context.look_at(STATEFUL_SET, key.namespace, KAFKA)
 
 
+def older(context: Context, key: Key, uid: str | None) -> list[Document]:
+    """HospitalTasks of jobs that were called so, and are not the one with this uid."""
+    own = {JOB: key.name, JOB_NAMESPACE: key.namespace}
+    tasks = context.store.matching(HOSPITAL_TASK, None, own)
+    return [task for task in tasks if task["metadata"]["labels"].get(JOB_UID) != uid]
+
+
+def has_older(context: Context, job: Document) -> bool:
+    """Whether hospitals have tasks of a job that was made anew under the same name."""
+    metadata = job["metadata"]
+    return bool(older(context, key_of(FEDERATED_JOB, job), metadata["uid"]))
+
+
+async def _delete(context: Context, task: Document) -> None:
+    """Who refuses keeps it until the next look, and does not keep the others theirs."""
+    metadata = task["metadata"]
+    try:
+        await context.applying.delete(HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+    except ApiRefused as error:
+        logger.warning("%s/%s cannot be deleted: %s", metadata["namespace"], metadata["name"], error)
+        return
+    if theirs := metadata["labels"].get(JOB_UID):
+        context.remembered.forget(theirs)
+
+
 async def sweep_log(context: Context, key: Key) -> None:
-    """What jobs that are no more left on the managed Kafka of a namespace."""
-    namespace = key.namespace
+    """What jobs that are no more left on the managed Kafka of a namespace.
+
+    Raises:
+        ConsiliaError: of a job that could not be dealt with; the others were.
+    """
+    namespace, failed = key.namespace, list[ConsiliaError]()
     known = {log_name(job) for job in context.store.all(FEDERATED_JOB, namespace)}
     for orphan in await context.transport.orphans(namespace, known.__contains__):
         name = orphan.rpartition(".")[0] or orphan
         living = await context.api.get(FEDERATED_JOB, namespace, name)
         if living is None or log_name(living) != orphan:
-            await context.transport.retire(GoneJob(namespace=namespace, name=name, log_name=orphan))
+            try:
+                await context.transport.retire(GoneJob(namespace=namespace, name=name, log_name=orphan))
+            except ConsiliaError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def log_name(job: Document) -> str:

@@ -53,7 +53,7 @@ class Watch:
         """Take over what is there now; the resourceVersion to watch from."""
         found, version = await self.api.snapshot(self.kind, self.namespace, self.selector)
         known = {key_of(self.kind, each): each for each in self.store.all(self.kind, self.namespace or None)}
-        news, gone = self.store.replace(self.kind, self.namespace or None, found)
+        news, gone = self.store.replace(self.kind, self.namespace or None, found, version)
         by_key = {key_of(self.kind, each): each for each in found}
         for key in news:
             self.changed(key, by_key[key])
@@ -71,7 +71,7 @@ class Watch:
                         if self.store.put(self.kind, found):
                             self.changed(key_of(self.kind, found), found)
                     case "DELETED":
-                        if self.store.remove(key_of(self.kind, found)):
+                        if self.store.remove(self.kind, found):
                             self.changed(key_of(self.kind, found), found)
                     case "ERROR":
                         raise ApiRefused(int(found.get("code", 500)), str(found.get("message", "watch error")))

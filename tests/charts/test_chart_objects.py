@@ -118,6 +118,32 @@ def test_where_the_pod_runs_is_up_to_the_administrator():
     assert [pod["imagePullSecrets"] for pod in pods(documents)] == [[{"name": "login"}]] * 2
 
 
+def specs_of(document):
+    """The specs of its pods."""
+    if document["kind"] == "Deployment":
+        yield document["spec"]["template"]["spec"]
+    if document["kind"] == "Pod":
+        yield document["spec"]
+
+
+def test_names_that_look_like_numbers_are_names():
+    values = {
+        "images": {"pullSecrets": ["789"]}, "serviceAccount": {"name": "42"}, "priorityClassName": "7",
+        "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+    }  # fmt: skip
+    text = helm("template", "on", CHART, "-n", "456", "--api-versions", MONITORING, values=values)
+    for document in filter(None, yaml.safe_load_all(text)):
+        metadata = document["metadata"]
+        assert {type(metadata["name"]), type(metadata.get("namespace", ""))} == {str}, metadata
+        assert {type(value) for value in metadata["labels"].values()} == {str}, metadata
+        for subject in document.get("subjects", ()):
+            assert {type(value) for value in subject.values()} == {str}, subject
+        for spec in specs_of(document):
+            assert spec["serviceAccountName"] == "42"
+            assert spec["imagePullSecrets"] == [{"name": "789"}]
+            assert spec.get("priorityClassName", "7") == "7"
+
+
 def crds(values=None):
     return {each["metadata"]["name"]: each for each in render(values) if each["kind"] == "CustomResourceDefinition"}
 

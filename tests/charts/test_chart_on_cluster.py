@@ -16,7 +16,7 @@ from tests.cluster.images import ctr
 from tests.cluster.places import ClusterError
 from tests.cluster.programs import Options
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 GUIDE = ROOT / "docs" / "guides" / "install.md"
 CHART = ROOT / "charts" / "consilia"
 REGISTRY = "registry.hospital.example/consilia"

@@ -195,3 +195,11 @@ def test_no_unknown_value_is_let_through_anywhere():
 
 def test_a_chart_around_this_one_may_have_globals():
     assert one(render({"global": {"team": "cardiology"}}), "Deployment")
+
+
+def test_amounts_may_be_numbers_of_any_size(tmp_path):
+    sizes = {"kafka": {"requests": {"cpu": 0.5, "memory": 805306368}, "limits": {"cpu": 2, "memory": 1610612736}}}
+    found = loaded(tmp_path, {"operator": {"sizes": sizes}}).sizes.kafka
+    assert found == {
+        "requests": {"cpu": "0.5", "memory": "805306368"}, "limits": {"cpu": "2", "memory": "1610612736"},
+    }  # fmt: skip

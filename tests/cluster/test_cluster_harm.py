@@ -17,7 +17,7 @@ from tests.cluster.images import PROBE
 from tests.cluster.places import ClusterError
 from tests.cluster.programs import Options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 NAME = "apart"
 OPTIONS = Options(gpus=1, grace_s=8)

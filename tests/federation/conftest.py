@@ -1,15 +1,10 @@
 """The operator on the real cluster, and four hospitals with their patients."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 from installation import installed, our_images
-from needed import DATA, real_data
+from local_runs import run_here
+from needed import real_data
 from pages import ROOT
 
 HEART = ROOT / "examples" / "heart-disease.yaml"
@@ -19,8 +14,9 @@ QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4
 """Room for all of a federation on one small machine."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installation(real_cluster):
+    """For all files of this folder, which are run by one process."""
     sizes = {"aggregator": QUICK, "trainer": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
     storage = {"trainer": "200Mi"}
     with installed(real_cluster, operator={"sizes": sizes, "storage": storage, "resyncSeconds": 30}) as found:
@@ -57,6 +53,7 @@ def heart_job():
 @pytest.fixture(scope="session")
 def local_model(tmp_path_factory, heart_job):
     """The bytes of the model that the example comes to on this machine, without Kubernetes or Kafka."""
+    real_data("heart_disease")
     return run_here(tmp_path_factory.mktemp("local"), heart_job("heart-disease"))
 
 
@@ -69,16 +66,5 @@ def long_job(heart_job):
 @pytest.fixture(scope="session")
 def long_local_model(tmp_path_factory, long_job):
     """What that one comes to here."""
-    return run_here(tmp_path_factory.mktemp("long"), long_job("heart-disease"))
-
-
-def run_here(folder, job):
-    """Run the job by `consilia run`; the model's bytes."""
     real_data("heart_disease")
-    del job["spec"]["resources"]  # of a cluster's only
-    (folder / "job.yaml").write_text(json.dumps(job))
-    command = [Path(sys.executable).with_name("consilia"), "run", folder / "job.yaml", "--no-baselines"]
-    environment = {**os.environ, "CONSILIA_DATA": str(DATA)}
-    subprocess.run([*command, "--out", folder / "runs"], check=True, timeout=280, env=environment)
-    (model,) = folder.rglob("model.safetensors")
-    return model.read_bytes()
+    return run_here(tmp_path_factory.mktemp("long"), long_job("heart-disease"))

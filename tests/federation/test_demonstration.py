@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 SPACES = ("hub", "riverside", "lakeview", "hilltop")
 
 

@@ -10,7 +10,7 @@ from prometheus import configuration, pod_targets, run_all_panels, running_prome
 from consilia.api import FederatedJob
 from consilia.api.job_status import FederatedJobStatus
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
 """A real Prometheus scrapes a real federation: every panel has something to show, and the guide is right."""
 
+import re
 import time
 
 import pytest
 import yaml
 from chart import MONITORING, one, render
+from made_by_operator import of_aggregator, of_trainer
 from monitored import NAMESPACE, watched
+from observed import shown
 from pages import ROOT, blocks_of
 from prometheus import Target, configuration, pod_targets, run_all_panels, running_prometheus
 
@@ -100,10 +103,17 @@ def test_a_target_that_is_gone_is_down(tmp_path):
     assert series["value"][1] == "0"
 
 
-OURS = {"app_kubernetes_io_managed_by": "consilia-operator", "consilia_dev_job": "j", "consilia_dev_job_namespace": "n"}
+def labels_on_pods(documents):
+    """Those of the pods that documents of the operator make, as Prometheus finds them."""
+    (template,) = (each["spec"]["template"] for each in documents if "template" in each.get("spec", {}))
+    return {re.sub(r"\W", "_", name): value for name, value in template["metadata"]["labels"].items()}
+
+
+JOB = shown("FederatedJob", {".metadata.name": "j", ".metadata.namespace": "n"})
+TASK = {".metadata.namespace": "east", "hospital": "east", "job.name": "j", "job.namespace": "n"}
 PODS = {
-    "aggregator": ("n", "status", OURS),
-    "trainer": ("east", "status", OURS | {"consilia_dev_hospital": "east"}),
+    "aggregator": ("n", "status", labels_on_pods(of_aggregator(JOB))),
+    "trainer": ("east", "status", labels_on_pods(of_trainer(TASK))),
     "kafka": ("n", "clients", {"app_kubernetes_io_managed_by": "consilia-operator"}),
     "operator": ("consilia-system", "http", {"app_kubernetes_io_name": "consilia"}),
     "stranger": ("n", "http", {"app_kubernetes_io_name": "web"}),

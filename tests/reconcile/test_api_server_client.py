@@ -182,7 +182,7 @@ async def test_what_is_applied_is_asked_for_once_and_again_when_somebody_changed
         await applying.apply(wanted)
         assert (await api.get(DEPLOYMENT, namespace, "made"))["spec"]["replicas"] == 1
         await api.delete(DEPLOYMENT, namespace, "made")
-        store.remove(Key(DEPLOYMENT, namespace, "made"))
+        store.remove(DEPLOYMENT, store.get(Key(DEPLOYMENT, namespace, "made")))
         await applying.apply(wanted)
         assert await api.get(DEPLOYMENT, namespace, "made")
 

@@ -6,7 +6,7 @@ from hub_and_hospitals import HubAndHospitals
 from running_operator import operating, settings
 from transport_in_memory import TransportInMemory
 
-from consilia_operator import kinds
+from consilia_operator import hospital_tasks, kinds, reconcile
 from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import (
     CONFIG_MAP,
@@ -233,3 +233,33 @@ def test_a_job_whose_name_begins_with_a_digit_gets_a_service_too(cluster, operat
     cluster.create(job)
     here.until(lambda: here.get(DEPLOYMENT, here.hub, "2026-study-aggregator"))
     assert here.get(SERVICE, here.hub, "job-2026-study-aggregator")
+
+
+def test_a_log_that_the_operator_may_not_provide_is_told_and_tried_again(
+    cluster, operator, world, transport, monkeypatch
+):
+    monkeypatch.setattr(reconcile, "_REFUSED_LATER", 1.0)
+    here = world("a")
+    here.join()
+    transport.refusal = ApiRefused(403, "statefulsets is forbidden: exceeded quota")
+    try:
+        here.apply({"hospitals.minReady": 1})
+        told = here.until_says("TransportReady", "Refused")
+        assert "exceeded quota" in told["message"]
+    finally:
+        transport.refusal = None
+    here.until_says("TransportReady", "KafkaReady")
+
+
+def test_a_trainer_without_a_pod_says_where_to_look_and_one_in_a_queue_that_it_waits(
+    cluster, operator, world, monkeypatch
+):
+    monkeypatch.setattr(hospital_tasks, "_PODLESS", 1.0)
+    here = world("a")
+    here.join()
+    here.apply({"hospitals.minReady": 1})
+    told = here.until_task_says("Training", "NoPod")  # nobody makes pods of Jobs here
+    trainer = f"{here.task}-trainer"
+    assert f"kubectl -n {here.hospitals[0]} describe job {trainer}" in told["message"]
+    cluster.merge(JOB, here.hospitals[0], trainer, {"spec": {"suspend": True}})  # as Kueue does
+    here.until_task_says("Training", "Queued")

@@ -46,6 +46,13 @@ def test_a_hospital_is_where_the_aggregator_sees_it_and_else_where_its_task_is(f
     assert told in row(found, part).get("message", "")
 
 
+def test_a_message_is_never_longer_than_the_definition_of_the_status_allows():
+    said = task(**APPROVED, Training=("False", "TrainerRefused"))
+    said["status"]["conditions"][-1]["message"] = "x" * 2000
+    message = row(said)["message"]
+    assert (len(message), message[:17], message[-1]) == (1024, "TrainerRefused: x", "…")
+
+
 def test_who_took_part_is_done_when_the_job_is():
     ending = {"outcome": "Succeeded", "reason": "RoundsCompleted"}
     assert row(task(**APPROVED), {"state": "Sent", "round": 9}, ending) == {"name": "a", "state": "Done", "round": 9}

@@ -4,46 +4,22 @@ import json
 import re
 
 import pytest
-from api_documents import IMAGE, KEY
+from api_documents import IMAGE
 from hypothesis import given
 from hypothesis import strategies as st
+from made_by_operator import LOG, ROSTER, SETTINGS, of_aggregator, of_trainer
 from observed import shown
 
-from consilia.api import Dataset, FederatedJob, HospitalTask
+from consilia.api import FederatedJob, HospitalTask
 from consilia.wire.config_digest import config_digest
-from consilia.wire.identity import PublicKey, Roster
-from consilia_operator.manifests import aggregator, offer, trainer
+from consilia_operator.manifests import begun_with, offer
 from consilia_operator.manifests.network import LogAddress, address_of
-from consilia_operator.names import JOB_UID, MANAGED_BY, QUEUE, TASK, child, task_name
-from consilia_operator.settings import OperatorSettings
+from consilia_operator.names import BEGUN_WITH, JOB, JOB_NAMESPACE, JOB_UID, MANAGED_BY, QUEUE, TASK, child, task_name
 
-LOG = {"kafka.json": b'{"bootstrapServers": ["consilia-kafka-0.consilia-kafka.hub.svc:9093"]}', "password": b"geheim"}
-ROSTER = Roster(PublicKey.from_text(KEY), {name: PublicKey.from_text(KEY) for name in "abc"}).as_json()
-SETTINGS = OperatorSettings.model_validate({"images": {"worker": "worker:1", "kafka": "kafka:1"}})
 CLAIM = {"persistentVolumeClaim": {"claimName": "records", "subPath": "2026/heart.csv"}}
 JOB_NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-def of_aggregator(job, running=True, settings=SETTINGS):
-    parts = aggregator.AggregatorParts(
-        job=job, roster=ROSTER, log=LOG, log_address=address_of(LOG, "cluster.local"), running=running,
-        operator_namespace="consilia",
-    )  # fmt: skip
-    return [
-        aggregator.identity(job), aggregator.pinned_roster(job, ROSTER), *aggregator.documents(parts, settings)
-    ]  # fmt: skip
-
-
-def of_trainer(changes=None, source=None, settings=SETTINGS, labels=None, **task):
-    document = shown("HospitalTask", {**(changes or {}), ".metadata.namespace": "a"}, labels=labels or {}, **task)
-    dataset = shown("Dataset", {"source": source or {"builtin": {}}, "parameters": {"site": "a"}})
-    parts = trainer.TrainerParts(
-        task=HospitalTask.model_validate(document), document=document, dataset=Dataset.model_validate(dataset),
-        log_address=LogAddress("hub"), operator_namespace="consilia", backoff_limit=4,
-    )  # fmt: skip
-    return [trainer.state_claim(parts, settings), *trainer.documents(parts, settings)]
 
 
 def of_offer(job):
@@ -262,3 +238,22 @@ def test_an_address_is_of_managed_kafka_or_elsewhere(servers, namespace, ports):
     assert address_of({"kafka.json": json.dumps({"bootstrapServers": servers}).encode()}, "cluster.local") == (
         LogAddress(namespace, ports)
     )
+
+
+def test_what_a_program_was_begun_with_is_recalled_and_rubbish_is_passed_over():
+    job = shown("FederatedJob")
+    deployment = one(of_aggregator(job), "Deployment")
+    newer = SETTINGS.model_copy(update={"images": SETTINGS.images.model_copy(update={"worker": "worker:2"})})
+    recalled = begun_with.recalled(newer, "aggregator", deployment)
+    assert recalled == SETTINGS
+    assert one(of_aggregator(job, settings=recalled), "Deployment") == deployment
+    for rubbish in ("", "null", "{}", '{"image": 5}', "["):
+        deployment["metadata"]["annotations"] = {BEGUN_WITH: rubbish}
+        assert begun_with.recalled(newer, "aggregator", deployment) == newer
+    assert begun_with.recalled(newer, "trainer", None) == newer
+
+
+def test_a_trainer_is_found_by_its_job_as_the_aggregator_is():
+    labels = one(of_trainer(), "Job")["spec"]["template"]["metadata"]["labels"]
+    job = shown("HospitalTask")["spec"]["job"]
+    assert (labels[JOB], labels[JOB_NAMESPACE]) == (job["name"], job.get("namespace", "a"))

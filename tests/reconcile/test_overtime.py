@@ -38,6 +38,12 @@ def test_a_limit_counts_from_its_beginning_and_not_under_suspension(policy, star
     assert next_deadline(job(policy, started, **said), after(40)) == (60.0 if reason else None)
 
 
+def test_what_the_aggregator_says_of_the_first_round_counts_before_the_status_has_it():
+    assert exceeded(job(WAITING), [], after(100), begun=NOON) is None
+    assert exceeded(job(ACTIVE), [], after(100), begun=NOON).reason == "DeadlineExceeded"
+    assert exceeded(job(ACTIVE), [], after(100), begun=after(1)) is None
+
+
 RESUMABLE = [(WAITING, None, "SchedulingTimeout"), (ACTIVE, NOON, "DeadlineExceeded")]
 
 

@@ -178,3 +178,12 @@ def test_whatever_is_seen_the_status_is_one_that_can_be_written_and_the_same_loo
         FederatedJobStatus.model_validate(status)
         assert report(replace(look, document=document | {"status": status}, now=after(60))) == status
     assert status["conditions"] != conditions()
+
+
+def test_an_aggregator_whose_pod_is_not_let_in_says_why():
+    failed = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods=0"}
+    status = report(seen(deployment={"status": {"conditions": [failed]}}))
+    assert stands(status, "Running") == ("False", "PodRefused")
+    assert "exceeded quota: pods=0" in condition(status["conditions"], "Running")["message"]
+    there = report(seen(deployment={"status": {"conditions": [failed]}}, pods=[pod(phase="Running")]))
+    assert stands(there, "Running") == ("False", "AggregatorStarting")

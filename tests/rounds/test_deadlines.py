@@ -7,6 +7,7 @@ import pytest
 from consilia.errors import QuorumError
 from consilia.wire.messages import RoundClosed, RoundExtended
 from consilia_workers.aggregator import run
+from consilia_workers.rounds.reception import Reception
 
 BOTH = {"names": ["a", "b"], "minReady": 2, "minUpdates": 2}
 
@@ -64,3 +65,22 @@ def test_the_jobs_own_deadline_ends_the_wait_for_evaluations(world):
     finished = run(w.aggregator)
     assert (finished.outcome, finished.metrics) == ("Succeeded", {})
     assert monotonic() - started < 10
+
+
+def test_whoever_waits_for_evaluations_looks_up_now_and_then_however_far_the_deadline_is(world, monkeypatch):
+    w = world("a", rounds={"count": 1, "deadlineSeconds": 86_400}, evaluation={"metrics": ["auc"]})
+    opened = w.begin()
+    w.clinics["a"].send(opened)
+    w.aggregator.collect(opened)
+    w.aggregator.close_round(opened)
+    (closed,) = [message for message in w.said() if isinstance(message, RoundClosed)]
+    waits = []
+
+    def answer_at_the_third(_, timeout):
+        waits.append(timeout)
+        if len(waits) == 3:
+            w.clinics["a"].evaluate(1, closed.model.sha256, auc=0.5)
+
+    monkeypatch.setattr(Reception, "wait", answer_at_the_third)
+    assert run(w.aggregator).metrics == {"a": {"auc": 0.5}}
+    assert max(waits) <= 30

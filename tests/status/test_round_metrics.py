@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from status_ports import Witness
 from worlds import LAYOUT, World
 
-from consilia.errors import Refusal
+from consilia.errors import QuorumError, Refusal
 from consilia_workers.status.phases import RoundTimes, phases
 
 SIZE = LAYOUT.size
@@ -104,3 +104,13 @@ def test_whatever_clocks_and_hospitals_say_phases_are_not_negative_and_add_up(op
     found = phases(times, trained, total)
     assert all(seconds >= 0 for seconds in found.values())
     assert not arrived or sum(found.values()) == pytest.approx(total, abs=1e-6)
+
+
+def test_nobody_is_missed_any_more_when_the_job_is_over(world):
+    w = world("a", "b", hospitals={"names": ["a", "b"], "minReady": 1, "minUpdates": 1})
+    witness = observed(w)
+    w.clinics["a"].join()
+    w.aggregator.await_quorum()
+    assert witness.value("consilia_round_participants", state="Absent") == 1
+    w.aggregator.fail(QuorumError("nobody came."))
+    assert witness.value("consilia_round_participants", state="Absent") == 0

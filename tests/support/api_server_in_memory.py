@@ -18,6 +18,8 @@ class ApiServerInMemory:
         self._objects, self._applied = {}, {}
         self._numbers = itertools.count(1)
         self.serves = set(kinds._ALL.values()) if serves is None else set(serves)
+        self.refuses = {}
+        """By kind: the status with which it says that nobody may list them."""
         self.calls = []
 
     async def get(self, kind, namespace, name):
@@ -26,6 +28,8 @@ class ApiServerInMemory:
 
     async def list(self, kind, namespace, selector=""):
         self.calls.append(("list", kind.kind, namespace, selector))
+        if kind in self.refuses:
+            raise ApiRefused(self.refuses[kind], f"may not list {kind.plural}")
         wanted = dict(each.split("=") for each in selector.split(",") if each)
         return [
             copy.deepcopy(found)

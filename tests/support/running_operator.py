@@ -6,7 +6,6 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from consilia_operator import kinds, run
@@ -14,6 +13,7 @@ from consilia_operator.api_server import connect
 from consilia_operator.errors import Conflict
 from consilia_operator.heartbeat import Heartbeat
 from consilia_operator.names import HUB
+from consilia_operator.progress_watch import new_session
 from consilia_operator.settings import OperatorSettings
 
 IMAGES = {"worker": "localhost/consilia-worker:test", "kafka": "localhost/consilia-kafka:test"}
@@ -150,7 +150,7 @@ def operating(thread, chosen, namespace="consilia", transport=None):
     found = []
 
     async def whole():
-        async with connect() as api, ClientSession() as session:
+        async with connect() as api, new_session() as session:
             place = run.Place(namespace=namespace, pod="test")
             context = run.make_context(chosen, place, api, session, registry)
             context = replace(context, transport=transport or context.transport)

@@ -16,6 +16,12 @@ def a_kafka(namespace, name, *, login="scram-sha-512", **changes):
     return {"apiVersion": STRIMZI_KAFKA.api_version, "kind": "Kafka", "metadata": metadata, "spec": spec}
 
 
+def shared_with(hub, document):
+    """As its owner labels it, for the jobs of another namespace."""
+    labels = document["metadata"].get("labels", {}) | {"consilia.dev/hub": hub}
+    return document | {"metadata": document["metadata"] | {"labels": labels}}
+
+
 def answer(api):
     """To everything that there is, once."""
     for each in api.every():

@@ -2,17 +2,21 @@
 
 import json
 
+from consilia_operator.errors import ApiRefused
 from consilia_operator.transport.interface import AGGREGATOR, KAFKA_JSON, Credentials, GoneJob, NotReady, Ready
 
 
 class TransportInMemory:
     def __init__(self):
         self.hindrance: NotReady | None = None
+        self.refusal: ApiRefused | None = None
         self.kept: dict[str, list[str]] = {}
         """By namespace: the jobs that are over."""
         self.retired: list[GoneJob] = []
 
     async def prepare(self, job, hospitals):
+        if self.refusal:
+            raise self.refusal
         if self.hindrance:
             return self.hindrance
         server = f"consilia-kafka.{job['metadata']['namespace']}.svc:9093"

@@ -294,6 +294,6 @@ def test_three_brokers_go_on_without_one(kafka_runtime, tmp_path):
             job = world.job("after", 2)
             settings = world.admitted(job)["aggregator"]
             until_it_works(lambda: begin(settings, job).close())
-            assert topics.rounds(log_name(job)) in visible(settings)
+            assert topics.rounds(log_name(job)) in until_it_works(lambda: visible(settings))
     finally:
         world.brokers.kill()

@@ -155,13 +155,21 @@ def test_half_of_a_brokers_memory_is_javas(kafka, expected):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("10Gi", 10 << 30), ("1.5Ki", 1536), ("2M", 2_000_000), ("1e3", 1000), ("123", 123), ("1Ei", 1 << 60)],
+    [
+        ("10Gi", 10 << 30),
+        ("1.5Ki", 1536),
+        ("2M", 2_000_000),
+        ("1e3", 1000),
+        ("1.5e+09", 1_500_000_000),
+        ("123", 123),
+        ("1Ei", 1 << 60),
+    ],
 )
 def test_amounts_of_bytes_are_read_as_kubernetes_reads_them(text, number):
     assert in_bytes(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "-1Gi", "1 Gi", "1Gib", "0x10", "1e", "1e999", "\u0661Gi", "NaN"])
+@pytest.mark.parametrize("text", ["", "Gi", "-1Gi", "1 Gi", "1Gib", "0x10", "1e", "1e+", "1e999", "\u0661Gi", "NaN"])
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(ManifestError, match="no amount of bytes"):
         in_bytes(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 
 import pytest
 from api_server_in_memory import ApiServerInMemory
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from transports import HUB, UID, Clock, federated_job, operator_settings, prepare, surroundings, waits_for
 
 from consilia.api import FederatedJob
-from consilia.errors import LogUnavailableError
+from consilia.errors import LogUnavailableError, ManifestError
 from consilia.kafka.settings import KafkaSettings
+from consilia_operator.conditions import timestamp
 from consilia_operator.kinds import POD_DISRUPTION_BUDGET, SECRET, STATEFUL_SET
-from consilia_operator.names import KAFKA, labels
+from consilia_operator.names import KAFKA, child, labels, task_name
 from consilia_operator.transport.administration import Wanted, aggregator_user
 from consilia_operator.transport.choosing import Transports, transport_of
 from consilia_operator.transport.credentials import Passwords, by_password
@@ -145,6 +147,44 @@ def test_why_a_broker_does_not_start_is_told(api, transport, status, reason, sai
     assert said in waits_for(prepare(transport, federated_job()), reason).message
 
 
+@pytest.mark.parametrize(("brokers", "there"), [(1, 0), (3, 1)])
+def test_a_broker_whose_pod_is_not_let_in_is_missed_after_a_while(api, transport, clock, brokers, there):
+    job = federated_job(transport=managed(brokers))
+    prepare(transport, job)
+    made = api.there(STATEFUL_SET, HUB, KAFKA)
+    api.put(made | {"metadata": made["metadata"] | {"creationTimestamp": timestamp(clock.now)}})
+    for _ in range(there):
+        api.put(pod({}))
+    clock.forward(seconds=30)
+    early = waits_for(prepare(transport, job), "KafkaStarting").message
+    assert early.endswith(f"0 of {brokers} brokers are ready.")
+    clock.forward(seconds=1)
+    said = waits_for(prepare(transport, job), "KafkaStarting")
+    assert f"Only {there} of {brokers} pods are there" in said.message
+    assert said.message.endswith(f"kubectl -n {HUB} describe statefulset {KAFKA}")
+    clock.forward(seconds=5)
+    assert prepare(transport, job) == said, "a message that changes is written again and again"
+
+
+def test_pods_that_are_all_there_are_not_missed(api, transport, clock):
+    prepare(transport, federated_job())
+    made = api.there(STATEFUL_SET, HUB, KAFKA)
+    api.put(made | {"metadata": made["metadata"] | {"creationTimestamp": timestamp(clock.now)}})
+    api.put(pod({}))
+    clock.forward(hours=1)
+    assert prepare(transport, federated_job()).message.endswith("0 of 1 brokers are ready.")
+
+
+def test_memory_that_is_no_amount_is_said_to_be_a_setting_of_the_operators(api, clock):
+    sizes = {"kafka": {"limits": {"memory": "plenty"}}}
+    answer = waits_for(prepare(Managed(api, surroundings(clock, sizes=sizes)), federated_job()), "KafkaMisconfigured")
+    assert "operator.sizes.kafka" in answer.message
+    assert "'plenty'" in answer.message
+    prepare(Managed(api, surroundings(clock)), federated_job())
+    with pytest.raises(ManifestError, match=r"operator\.sizes\.kafka"):
+        asyncio.run(Managed(api, surroundings(clock, sizes=sizes)).keep_up(HUB, []))
+
+
 def test_a_new_certificate_starts_the_brokers_again_and_an_old_one_does_not(api, transport, clock):
     def annotations():
         prepare(transport, federated_job())
@@ -182,6 +222,18 @@ def test_a_damaged_secret_is_named(nobody_there, api, transport):
     api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": ""}})
     answer = waits_for(prepare(transport, federated_job()), "SecretDamaged")
     assert f"{HUB}/{KAFKA}-user-riverside" in answer.message
+
+
+def test_one_finished_job_with_a_damaged_secret_holds_up_nobody(nobody_there, api, transport, caplog):
+    name = child(task_name("bad", UID), "kafka")
+    metadata = {"name": name, "namespace": HUB}
+    api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": ""}})
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(transport.keep_up(HUB, [federated_job("bad")])) is None
+    assert f"FederatedJob {HUB}/bad" in caplog.text
+    assert f"the Secret {HUB}/{name} has no password. Delete it" in caplog.text
+    with pytest.raises(LogUnavailableError):
+        asyncio.run(transport.keep_up(HUB, [federated_job("bad"), federated_job("good")]))
 
 
 def test_a_password_that_somebody_changes_in_the_secret_is_used_after_a_minute(api, clock):

@@ -9,7 +9,7 @@ import strimzi_by_hand
 from api_server_in_memory import ApiServerInMemory
 from hypothesis import given
 from hypothesis import strategies as st
-from strimzi_by_hand import a_kafka
+from strimzi_by_hand import a_kafka, shared_with
 from structural import complaints, definitions
 from transports import HUB, Clock, federated_job, prepare, surroundings, waits_for
 
@@ -70,12 +70,11 @@ def log_name(document):
     return FederatedJob.model_validate(document).log_name
 
 
-def label(namespace, hub):
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {"consilia.dev/hub": hub}},
-    }
+def a_user(name, namespace=HUB):
+    """As somebody else made it."""
+    made = {"apiVersion": STRIMZI_USER.api_version, "kind": "KafkaUser", "metadata": {"name": name}}
+    made["metadata"]["namespace"] = namespace
+    return made | {"spec": {"authentication": {"type": "scram-sha-512"}}}
 
 
 def asked(name="demo", hospitals=HOSPITALS, login="scram-sha-512", **strimzi):
@@ -188,7 +187,7 @@ def test_a_hospital_may_what_all_its_jobs_need_and_less_when_one_is_gone():
 
 
 def test_what_is_left_is_found_also_in_another_namespace_and_only_this_hubs():
-    world = World(a_kafka("kafka", "events"), label("kafka", HUB))
+    world = World(shared_with(HUB, a_kafka("kafka", "events")))
     elsewhere = job("far", 3, namespace="kafka")
     world.ready(elsewhere)
     assert world.named(STRIMZI_TOPIC, "kafka")
@@ -202,23 +201,52 @@ def test_what_is_left_is_found_also_in_another_namespace_and_only_this_hubs():
     assert world.orphans() == []
 
 
-@pytest.mark.parametrize("there", [(), (label("kafka", "another-hub"),)])
-def test_another_namespaces_kafka_is_used_only_if_that_one_says_so(there):
-    world = World(a_kafka("kafka", "events"), *there)
+A_HOSPITALS_NAMESPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "kafka", "labels": {"consilia.dev/hub": HUB}},
+}
+
+
+@pytest.mark.parametrize("there", [a_kafka("kafka", "events"), shared_with("another", a_kafka("kafka", "events"))])
+def test_another_namespaces_kafka_is_used_only_if_it_says_so_itself(there):
+    world = World(A_HOSPITALS_NAMESPACE, there)
     answer = waits_for(world.prepare(job(namespace="kafka")), "StrimziNotShared")
-    assert f"kubectl label namespace kafka consilia.dev/hub={HUB}" in answer.message
+    assert answer.message.endswith(f": kubectl -n kafka label kafka events consilia.dev/hub={HUB}")
     assert world.named(STRIMZI_USER, "kafka") == set()
 
 
-def test_in_another_namespace_no_kafka_is_made():
-    world = World(label("kafka", HUB))
-    waits_for(world.prepare(job(namespace="kafka")), "StrimziKafkaMissing")
-    assert world.named(STRIMZI_KAFKA, "kafka") == set()
+@pytest.mark.parametrize("there", [a_user("theirs", "kafka"), shared_with("another", a_user("theirs", "kafka"))])
+def test_the_secret_of_another_namespaces_user_is_read_only_if_the_user_says_so_itself(there):
+    world = World(A_HOSPITALS_NAMESPACE, shared_with(HUB, a_kafka("kafka", "events")), there)
+    asked_for = job(namespace="kafka", user="theirs")
+    answer = waits_for(answered(world, asked_for), "StrimziNotShared")
+    assert answer.message.endswith(f": kubectl -n kafka label kafkauser theirs consilia.dev/hub={HUB}")
+    assert ("get", "Secret", "kafka", "theirs") not in world.api.calls
+    world.api.put(shared_with(HUB, a_user("theirs", "kafka")))
+    assert world.ready(asked_for).parties["aggregator"].files["password"] == b"pw theirs"
+
+
+def test_nobody_learns_what_is_in_another_namespace_that_does_not_say_so():
+    missing, hidden = World(), World(a_kafka("kafka", "events"))
+    assert missing.prepare(job(namespace="kafka")) == hidden.prepare(job(namespace="kafka"))
+    assert missing.named(STRIMZI_KAFKA, "kafka") == set(), "none is made there"
+    shared = shared_with(HUB, a_kafka("kafka", "events"))
+    missing, hidden = World(shared), World(shared, a_user("theirs", "kafka"))
+    asked_for = job(namespace="kafka", user="theirs")
+    assert waits_for(answered(missing, asked_for), "StrimziNotShared") == answered(hidden, asked_for)
+
+
+def answered(world, asked_for):
+    """What the job hears when Strimzi has made all that it was asked for."""
+    waits_for(world.prepare(asked_for), "KafkaUserPending")
+    strimzi_by_hand.answer(world.api)
+    return world.prepare(asked_for)
 
 
 def test_somebody_elses_user_of_a_hospitals_name_is_not_taken_over():
-    theirs = {"apiVersion": STRIMZI_USER.api_version, "kind": "KafkaUser", "spec": {"authentication": {"type": "tls"}}}
-    world = World(a_kafka(HUB, "events"), theirs | {"metadata": {"name": "riverside", "namespace": HUB}})
+    theirs = a_user("riverside")
+    world = World(a_kafka(HUB, "events"), theirs)
     assert f"{HUB}/riverside" in waits_for(world.prepare(job()), "KafkaUserTaken").message
     assert world.api.there(STRIMZI_USER, HUB, "riverside")["spec"] == theirs["spec"]
     world.retire(job())
@@ -226,8 +254,7 @@ def test_somebody_elses_user_of_a_hospitals_name_is_not_taken_over():
 
 
 def test_an_aggregators_user_that_is_named_is_used_and_not_changed():
-    theirs = {"apiVersion": STRIMZI_USER.api_version, "kind": "KafkaUser"}
-    theirs |= {"metadata": {"name": "ours", "namespace": HUB}, "spec": {"authentication": {"type": "scram-sha-512"}}}
+    theirs = a_user("ours")
     world = World(a_kafka(HUB, "events"))
     waits_for(world.prepare(job(user="ours")), "KafkaUserPending")
     strimzi_by_hand.answer(world.api)

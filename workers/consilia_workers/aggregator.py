@@ -344,7 +344,7 @@ class Aggregator:
             self._resume()
         deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)
         while self._reception.present - self._reception.evaluated.keys() and monotonic() < deadline:
-            self._reception.wait(deadline - monotonic())
+            self._reception.wait(self._patience(deadline - monotonic()))
             self._read(None)
         names = self._spec.evaluation.reported()
         return {name: asked(answer.metrics, names) for name, answer in sorted(self._reception.evaluated.items())}

@@ -21,7 +21,7 @@ default
 {{/* What the operator's pods are found by; never changes, since a Deployment's selector cannot. */}}
 {{- define "consilia.selector" -}}
 app.kubernetes.io/name: consilia
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
@@ -36,14 +36,14 @@ app.kubernetes.io/component: operator
 
 {{/* Name, labels and annotations of an object in the release's namespace: (dict "root" . "name" NAME "labels" MORE "annotations" MORE) */}}
 {{- define "consilia.metadata" -}}
-name: {{ .name }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 {{- include "consilia.marks" . }}
 {{- end -}}
 
 {{/* The same of an object of the whole cluster. */}}
 {{- define "consilia.clusterMetadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- include "consilia.marks" . }}
 {{- end -}}
 

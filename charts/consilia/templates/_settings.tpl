@@ -9,7 +9,9 @@
 {{- range $of, $size := $settings.sizes -}}
 {{- range $kind, $amounts := $size -}}
 {{- range $name, $amount := $amounts -}}
-{{- $_ := set $amounts $name (toString $amount) -}}
+{{- /* A values file's numbers are floats, and large ones of those are written with an exponent. */ -}}
+{{- $whole := and (kindIs "float64" $amount) (eq (floor $amount) $amount) -}}
+{{- $_ := set $amounts $name (ternary (printf "%.0f" (float64 $amount)) (toString $amount) $whole) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

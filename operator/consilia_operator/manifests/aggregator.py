@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -13,12 +13,14 @@ from consilia.progress import STATUS_PORT
 from consilia.wire.identity import Identity
 from consilia_operator.kinds import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Kind
 from consilia_operator.manifests import network, pod
+from consilia_operator.manifests.begun_with import BegunWith
 from consilia_operator.names import COMPONENT, JOB_UID, SETTINGS, child, job_labels, owner_reference
 from consilia_operator.settings import OperatorSettings
 
 Document = dict[str, Any]
 
-AGGREGATOR, CONTAINER = "aggregator", "aggregator"
+AGGREGATOR: Final = "aggregator"
+CONTAINER = AGGREGATOR
 IDENTITY_FILE, ROSTER_FILE, JOB_FILE = "identity.pem", "roster.json", "job.json"
 PUBLIC_FILE = "public.pem"
 
@@ -137,7 +139,9 @@ def _deployment(parts: AggregatorParts, settings: OperatorSettings, digest: str)
             pod.scratch("tmp", "/tmp"),  # noqa: S108 (an emptyDir of this pod's own)
         ),
     )
-    return _named(DEPLOYMENT, parts.job) | {
+    document = _named(DEPLOYMENT, parts.job)
+    document["metadata"]["annotations"] = BegunWith.of(settings, AGGREGATOR).annotations()
+    return document | {
         "spec": {
             "replicas": 1 if parts.running else 0,
             # Two aggregators would fence each other off the log in turn.

@@ -69,8 +69,10 @@ def in_namespace(name: str) -> Document:
     return {"matchLabels": {NAMESPACE_NAME: name}}
 
 
+_NODE_LOCAL_DNS = "169.254.20.10/32"
+"""Where NodeLocal DNSCache listens on every node, which is no pod's address."""
 NAMES: Document = {
-    "to": [{"namespaceSelector": {}}],
+    "to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": _NODE_LOCAL_DNS}}],
     "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
 }
 """DNS, wherever the cluster has it."""

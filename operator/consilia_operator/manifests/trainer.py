@@ -5,14 +5,16 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from consilia.api import Dataset, HospitalTask
 from consilia.api.pod_template import merge
 from consilia.progress import STATUS_PORT
+from consilia_operator import names
 from consilia_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, PVC, Kind
 from consilia_operator.manifests import network, pod
 from consilia_operator.manifests.aggregator import IDENTITY_FILE, JOB_FILE, ROSTER_FILE, digest_of
+from consilia_operator.manifests.begun_with import BegunWith
 from consilia_operator.manifests.offer import log_secret
 from consilia_operator.names import (
     COMPONENT,
@@ -29,7 +31,7 @@ from consilia_operator.settings import OperatorSettings, Resources
 
 Document = dict[str, Any]
 
-TRAINER = "trainer"
+TRAINER: Final = "trainer"
 GPU = "nvidia.com/gpu"
 _CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(m?)")
 _MOST_THREADS = 256
@@ -81,7 +83,7 @@ def documents(parts: TrainerParts, settings: OperatorSettings) -> list[Document]
     return [
         configuration,
         *([_policy(parts, settings)] if settings.network_policies else []),
-        _job(parts, template),
+        _job(parts, settings, template),
     ]
 
 
@@ -155,9 +157,10 @@ def _threads(template: Document) -> int:
     return min(max(1, math.ceil(cores)), _MOST_THREADS)
 
 
-def _job(parts: TrainerParts, template: Document) -> Document:
+def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) -> Document:
     """Deterministic failures end it at once, evictions are free, everything else is tried again (KEP-3329)."""
     document = _named(JOB, parts)
+    document["metadata"]["annotations"] = BegunWith.of(settings, TRAINER).annotations()
     if queue := parts.document["metadata"].get("labels", {}).get(QUEUE):
         document["metadata"]["labels"][QUEUE] = queue
     rules = [
@@ -193,7 +196,10 @@ def _policy(parts: TrainerParts, settings: OperatorSettings) -> Document:
 
 
 def _labels(parts: TrainerParts) -> dict[str, str]:
-    return labels(TRAINER) | {TASK: parts.task.metadata.name, HOSPITAL: parts.task.spec.hospital}
+    """With the job's, by which Prometheus puts a trainer's series beside the aggregator's."""
+    task, job = parts.task, parts.task.spec.job
+    of_job = {names.JOB: job.name, names.JOB_NAMESPACE: job.namespace or parts.document["metadata"]["namespace"]}
+    return labels(TRAINER) | of_job | {TASK: task.metadata.name, HOSPITAL: task.spec.hospital}
 
 
 def _named(kind: Kind, parts: TrainerParts) -> Document:

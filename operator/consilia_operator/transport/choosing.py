@@ -1,7 +1,8 @@
 """Which transport a job has; and all of them as one, which the operator deals with."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
 
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.transport.external import External
@@ -11,6 +12,7 @@ from consilia_operator.transport.managed import Managed
 from consilia_operator.transport.strimzi import Strimzi
 
 Name = Literal["managed", "strimzi", "external"]
+Answer = TypeVar("Answer")
 
 
 def transport_of(job: Document) -> Name:
@@ -43,11 +45,21 @@ class Transports:
         return next(filter(None, found), None)
 
     async def retire(self, job: GoneJob) -> None:
-        """See `Transport`."""
-        for transport in self._each.values():
-            await transport.retire(job)
+        """See `Transport`. One that fails does not keep the others from it."""
+        _, failed = await self._of_each(lambda transport: transport.retire(job))
+        if failed:
+            raise failed[0]
 
     async def orphans(self, namespace: str, living: Callable[[str], bool]) -> list[str]:
-        """See `Transport`."""
-        found = [await transport.orphans(namespace, living) for transport in self._each.values()]
-        return sorted({name for names in found for name in names})
+        """See `Transport`. What some found is told though others failed: who retires it hears of these, too."""
+        found, failed = await self._of_each(lambda transport: transport.orphans(namespace, living))
+        names = {name for names in found for name in names}
+        if failed and not names:
+            raise failed[0]
+        return sorted(names)
+
+    async def _of_each(self, ask: Callable[[Transport], Awaitable[Answer]]) -> tuple[list[Answer], list[BaseException]]:
+        """All answers, and what was raised instead."""
+        said = await asyncio.gather(*map(ask, self._each.values()), return_exceptions=True)
+        failed = [each for each in said if isinstance(each, BaseException)]
+        return [each for each in said if not isinstance(each, BaseException)], failed

@@ -15,6 +15,7 @@ _MOST_AT_ONCE = 100
 """Jobs of one visit."""
 
 Answer = TypeVar("Answer")
+_Call = tuple[Wanted, asyncio.Future[None]]
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class _Desk:
     """One Kafka's: one visit at a time, and who waits for the next."""
 
     door: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[tuple[Wanted, asyncio.Future[None]]] = field(default_factory=list)
+    waiting: list[_Call] = field(default_factory=list)
 
 
 class Deputy:
@@ -43,10 +44,14 @@ class Deputy:
         desk = self._desks[namespace]
         done = asyncio.get_running_loop().create_future()
         desk.waiting.append((wanted, done))
-        async with desk.door:
-            if not done.done():
-                await _visit(desk, reach)
-        await done
+        try:
+            async with desk.door:
+                while not done.done():
+                    await _visit(desk, reach)
+            await done
+        finally:
+            done.cancel()  # nothing, unless this call was given up: then no visit shall be made for it
+            desk.waiting = _awaited(desk.waiting)
 
     async def ask(self, namespace: str, doing: str, act: Callable[[], Answer]) -> Answer:
         """Have something else done there.
@@ -67,11 +72,15 @@ async def _visit(desk: _Desk, reach: Reach) -> None:
     except ConsiliaError as error:
         failed = error
     except BaseException:
-        desk.waiting = batch + desk.waiting  # for the others: each of them comes to the door yet
+        desk.waiting = _awaited(batch) + desk.waiting  # for the others: each of them comes to the door yet
         raise
     for _, done in batch:
         if not done.done():
             done.set_exception(failed) if failed else done.set_result(None)
+
+
+def _awaited(calls: list[_Call]) -> list[_Call]:
+    return [(wanted, done) for wanted, done in calls if not done.done()]
 
 
 async def _in_thread(doing: str, act: Callable[[], Answer]) -> Answer:

@@ -11,6 +11,7 @@ from time import monotonic
 from consilia.api.infrastructure import ManagedTransport
 from consilia.errors import LogUnavailableError
 from consilia_operator import pods
+from consilia_operator.conditions import moment
 from consilia_operator.kinds import POD, PVC, STATEFUL_SET
 from consilia_operator.names import KAFKA
 from consilia_operator.settings import OperatorSettings
@@ -26,6 +27,8 @@ logger = logging.getLogger("consilia.kafka")
 CHECKED_SECONDS = 60.0
 """After so long all objects are looked at again, not only the StatefulSet."""
 _SOON, _LATER = 2.0, 60.0
+_PODLESS = 30.0
+"""After so long without a pod for each broker that is told."""
 _SELECTOR = ",".join(f"{name}={value}" for name, value in managed_objects.selector().items())
 
 
@@ -154,12 +157,21 @@ class Foundations:
         """Why, as far as the brokers' pods tell."""
         namespace = stateful_set["metadata"]["namespace"]
         wanted, ready = stateful_set["spec"]["replicas"], stateful_set.get("status", {}).get("readyReplicas", 0)
-        for pod in sorted(await self._cluster.list(POD, namespace, _SELECTOR), key=lambda pod: pod["metadata"]["name"]):
+        brokers = await self._cluster.list(POD, namespace, _SELECTOR)
+        for pod in sorted(brokers, key=lambda pod: pod["metadata"]["name"]):
             if found := pods.trouble(pod):
                 message = f"Pod {namespace}/{pod['metadata']['name']} of the managed Kafka: {found.message}"
                 return NotReady(reason=f"Kafka{found.reason}", message=message, retry_seconds=_SOON * 5)
         message = f"Managed Kafka {namespace}/{KAFKA} starts: {ready} of {wanted} brokers are ready."
+        if len(brokers) < wanted and self._had_time(stateful_set):
+            message += f" Only {len(brokers)} of {wanted} pods are there: a quota or a policy may not let them in. "
+            message += f"See why: kubectl -n {namespace} describe statefulset {KAFKA}"
         return NotReady(reason="KafkaStarting", message=message, retry_seconds=_SOON)
+
+    def _had_time(self, stateful_set: Document) -> bool:
+        """Whether its pods should be there."""
+        made = stateful_set["metadata"].get("creationTimestamp")
+        return bool(made) and (self._around.now() - moment(made)).total_seconds() > _PODLESS
 
     async def existing(self, namespace: str) -> Reach | None:
         """An administrator's way to the Kafka that the namespace has; None if it has none.

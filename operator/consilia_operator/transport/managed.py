@@ -1,19 +1,29 @@
 """Managed Kafka: one a namespace, shared by its jobs, whose end it outlives by rule."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from consilia.api import FederatedJob
 from consilia.api.federated_job import name_on_log
-from consilia.errors import IdentityError, LogAccessError, LogError, LogUnavailableError
+from consilia.errors import (
+    IdentityError,
+    LogAccessError,
+    LogError,
+    LogUnavailableError,
+    ManifestError,
+    PermanentError,
+)
 from consilia_operator.transport.administration import Wanted, aggregator_user, leftovers, take_away
 from consilia_operator.transport.credentials import Passwords, by_password
 from consilia_operator.transport.deputy import Deputy
 from consilia_operator.transport.foundation import Foundation, Foundations, Surroundings
 from consilia_operator.transport.interface import AGGREGATOR, Cluster, Credentials, Document, GoneJob, NotReady, Ready
 from consilia_operator.transport.secrets import digest
+
+logger = logging.getLogger("consilia.kafka")
 
 VERIFIED_SECONDS = 1800.0
 """After so long a job's users and rules are brought about again, in case somebody took them away by hand."""
@@ -55,6 +65,8 @@ class Managed:
             return NotReady(reason="KafkaRefused", message=str(error), retry_seconds=_LATER)
         except IdentityError as error:
             return NotReady(reason="SecretDamaged", message=str(error), retry_seconds=_LATER)
+        except ManifestError as error:
+            return NotReady(reason="KafkaMisconfigured", message=str(error), retry_seconds=_LATER)
         return Ready(parties=_credentials(found, wanted))
 
     async def _admit(self, namespace: str, found: Foundation, wanted: Wanted) -> None:
@@ -78,13 +90,21 @@ class Managed:
 
         Raises:
             LogUnavailableError: the brokers do not answer.
-            LogAccessError: they do not take us for an administrator.
-            IdentityError: what a Secret holds is damaged.
+            IdentityError: what a Secret of the brokers holds is damaged.
+            ManifestError: the operator's settings make no brokers.
         """
         found = await self._foundations.keep(namespace)
         if isinstance(found, Foundation):
-            await asyncio.gather(*(self._readmit(namespace, found, job) for job in over))
+            await asyncio.gather(*(self._readmit_if_possible(namespace, found, job) for job in over))
         return found if isinstance(found, NotReady) else None
+
+    async def _readmit_if_possible(self, namespace: str, found: Foundation, job: Document) -> None:
+        """What is wrong with one job is for somebody to mend, and holds up nothing else."""
+        try:
+            await self._readmit(namespace, found, job)
+        except PermanentError as error:
+            what = f"FederatedJob {namespace}/{job['metadata']['name']}"
+            logger.warning("%s: its model cannot be handed out after a restart of the brokers: %s", what, error)
 
     async def _readmit(self, namespace: str, found: Foundation, job: Document) -> None:
         """Its aggregator alone, which hands out the model; asks for nothing while the brokers are the same."""

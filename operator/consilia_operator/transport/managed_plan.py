@@ -119,8 +119,16 @@ class Plan:
 
 
 def heap(settings: OperatorSettings) -> str:
-    """Half of a broker's memory for Java; the rest is for buffers, threads, and the pages of its files."""
+    """Half of a broker's memory for Java; the rest is for buffers, threads, and the pages of its files.
+
+    Raises:
+        ManifestError: its memory is no amount.
+    """
     sizes = settings.sizes.kafka
     memory = sizes.get("limits", {}).get("memory") or sizes.get("requests", {}).get("memory")
-    half = (in_bytes(memory) if memory else _WITHOUT_LIMIT) // 2
+    try:
+        half = (in_bytes(memory) if memory else _WITHOUT_LIMIT) // 2
+    except ManifestError as error:
+        message = f"operator.sizes.kafka gives a broker a memory that cannot be read: {error.message}"
+        raise ManifestError(message, remedy=error.remedy) from None
     return f"{max(half, _LEAST_HEAP) >> 20}m"

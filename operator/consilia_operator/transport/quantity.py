@@ -10,7 +10,7 @@ _UNITS = {
     for base, units in ((1000, ("k", "M", "G", "T", "P", "E")), (1024, ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")))
     for power, unit in enumerate(units, start=1)
 }
-_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(?:([KMGTPE]i|[kMGTPE])|[eE](\d{1,2}))?", re.ASCII)
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(?:([KMGTPE]i|[kMGTPE])|[eE]\+?(\d{1,2}))?", re.ASCII)
 
 
 def in_bytes(quantity: str) -> int:

@@ -4,11 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from consilia.api import FederatedJob
 from consilia.api.infrastructure import StrimziTransport
 from consilia.errors import IdentityError
-from consilia_operator.kinds import NAMESPACE, SECRET, STRIMZI_KAFKA, STRIMZI_TOPIC, STRIMZI_USER, Kind
+from consilia_operator.errors import ApiRefused
+from consilia_operator.kinds import SECRET, STRIMZI_KAFKA, STRIMZI_TOPIC, STRIMZI_USER, Kind
 from consilia_operator.names import HOSPITAL, HUB
 from consilia_operator.transport import strimzi_objects
 from consilia_operator.transport.conditions import condition_message, is_true
@@ -82,7 +84,7 @@ class Strimzi:
         users = {AGGREGATOR: wanted.aggregator, **{name: name for name in hospitals}}
         parties = {}
         for party, user in users.items():
-            found = await self._credentials(place, user, listener)
+            found = await self._credentials(wanted, user, listener)
             if isinstance(found, NotReady):
                 return found
             parties[party] = found
@@ -96,30 +98,19 @@ class Strimzi:
             )
             message += "Install it, or make the job anew without transport."
             return NotReady(reason="StrimziMissing", message=message, retry_seconds=_LATER)
-        if place.namespace != own and (refused := await self._not_shared(own, place)):
-            return refused
-        kafka = await self._cluster.get(STRIMZI_KAFKA, place.namespace, place.cluster)
-        if kafka is None and place.namespace == own:
-            for document in strimzi_objects.kafka(place, name):
-                kafka = await self._cluster.create_once(document)
-        if kafka is None:
-            message = (
-                f"There is no Kafka {place.namespace}/{place.cluster}. Make it there; in namespace {own} it would "
-            )
-            message += "be made by the operator."
-            return NotReady(reason="StrimziKafkaMissing", message=message, retry_seconds=_LATER)
-        return listener_of(kafka, name)
+        kafka = await self._kafka(own, place, name)
+        return kafka if isinstance(kafka, NotReady) else listener_of(kafka, name)
 
-    async def _not_shared(self, own: str, place: Place) -> NotReady | None:
-        """Who may make jobs in one namespace has no claim on another's Kafka, unless that one says so."""
-        there = await self._cluster.get(NAMESPACE, "", place.namespace)
-        if there and there["metadata"].get("labels", {}).get(HUB) == own:
-            return None
-        message = (
-            f"Namespace {place.namespace} does not let jobs of {own} use its Kafka. Whoever owns it allows it so: "
-        )
-        message += f"kubectl label namespace {place.namespace} {HUB}={own}."
-        return NotReady(reason="StrimziNotShared", message=message, retry_seconds=_LATER)
+    async def _kafka(self, own: str, place: Place, listener: str) -> Document | NotReady:
+        """The Kafka itself: in the jobs' own namespace it is made where there is none."""
+        kafka = await self._cluster.get(STRIMZI_KAFKA, place.namespace, place.cluster)
+        if place.namespace != own:
+            return _if_shared(kafka, own) or _not_shared(STRIMZI_KAFKA, place.namespace, place.cluster, own)
+        if kafka is None:
+            for document in strimzi_objects.kafka(place, listener):
+                kafka = await self._cluster.create_once(document)
+        assert kafka is not None
+        return kafka
 
     async def _ask_for(self, wanted: Asked) -> NotReady | None:
         """Users and topics; what is not ready of them."""
@@ -134,8 +125,11 @@ class Strimzi:
         made += [await self._cluster.apply(topic) for topic in wanted.topics()]
         return next((_waiting(each) for each in made if not is_true(each, "Ready")), None)
 
-    async def _credentials(self, place: Place, user: str, listener: Listener) -> Credentials | NotReady:
+    async def _credentials(self, wanted: Asked, user: str, listener: Listener) -> Credentials | NotReady:
+        place, own = wanted.place, wanted.job["metadata"]["namespace"]
         found = await self._cluster.get(STRIMZI_USER, place.namespace, user)
+        if user == wanted.own_user and place.namespace != own and not _if_shared(found, own):
+            return _not_shared(STRIMZI_USER, place.namespace, user, own)
         if found is None:
             message = f"There is no KafkaUser {place.namespace}/{user}. Make it, or leave transport.strimzi.user out."
             return NotReady(reason="KafkaUserMissing", message=message, retry_seconds=_LATER)
@@ -188,7 +182,31 @@ class Strimzi:
         if not await self._cluster.exists(kind):
             return []
         selector = strimzi_objects.made_for(namespace)
-        return [each for where in self._everywhere for each in await self._cluster.list(kind, where, selector)]
+        return [each for where in self._everywhere for each in await self._list(kind, where, selector)]
+
+    async def _list(self, kind: Kind, namespace: str, selector: str) -> list[Document]:
+        """None where the operator may not look: a cluster may have Strimzi for others alone."""
+        try:
+            return await self._cluster.list(kind, namespace, selector)
+        except ApiRefused as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            return []
+
+
+def _if_shared(found: Document | None, own: str) -> Document | None:
+    """Who may make jobs in one namespace has no claim on another's objects, unless each of them says so.
+
+    The namespace's own label says only that a hospital may be asked there.
+    """
+    return found if found and found["metadata"].get("labels", {}).get(HUB) == own else None
+
+
+def _not_shared(kind: Kind, namespace: str, name: str, own: str) -> NotReady:
+    """The same whether or not there is one, which is not for everybody to know."""
+    message = f"Namespace {namespace} has no {kind.kind} {name} that lets jobs of {own} use it. Whoever owns it says: "
+    message += f"kubectl -n {namespace} label {kind.kind.lower()} {name} {HUB}={own}"
+    return NotReady(reason="StrimziNotShared", message=message, retry_seconds=_LATER)
 
 
 def _log_name(document: Document) -> str:

@@ -20,6 +20,8 @@ from consilia_workers.status.pulse import Pulse
 _TURN = 900.0
 """An aggregator that waits looks up twice a minute; combining the largest models takes minutes, in seconds."""
 
+_MISSED = frozenset({"Late", "Absent"})
+
 
 class JobStatus:
     """The observer of an aggregator whose status is served."""
@@ -99,7 +101,8 @@ class JobMeter:
     def _show(self, progress: JobProgress) -> None:
         self._metrics.round.labels(self._job).set(progress.round)
         self._metrics.deadline.labels(self._job).set(progress.deadline or 0)
-        states = Counter(part.state for part in progress.hospitals)
+        # Nobody waits for hospitals when the job is over.
+        states = Counter(part.state for part in progress.hospitals if not (progress.ending and part.state in _MISSED))
         for state in PARTS:
             self._metrics.participants.labels(self._job, state).set(states[state])
         for name, value in progress.metrics.items():

@@ -63,6 +63,6 @@
 {{- define "consilia.subjects" -}}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "consilia.serviceAccount" . }}
-    namespace: {{ .Release.Namespace }}
+    name: {{ include "consilia.serviceAccount" . | quote }}
+    namespace: {{ .Release.Namespace | quote }}
 {{- end -}}

@@ -1,0 +1,87 @@
+"""One of many is refused, or fails: the others are dealt with all the same."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from observed import NOON, shown
+
+from consilia.errors import LogUnavailableError
+from consilia_operator import reconcile, sweeping
+from consilia_operator.errors import ApiRefused
+from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
+from consilia_operator.memory import Memory
+from consilia_operator.names import JOB, JOB_NAMESPACE, JOB_UID
+from consilia_operator.store import Key, Store
+
+OLD = {JOB: "study", JOB_NAMESPACE: "hub", JOB_UID: "uid-of-the-old-one"}
+
+
+class Refusing:
+    """An API server, as far as these two ask for it; namespace `a` refuses everything."""
+
+    def __init__(self):
+        self.done = []
+
+    async def merge(self, _, namespace, name, patch):
+        await self.delete(_, namespace, name, uid="")
+
+    async def delete(self, _, namespace, name, *, uid):
+        if namespace == "a":
+            raise ApiRefused(403, "a policy forbids it")
+        self.done.append(namespace)
+
+    async def get(self, *_):
+        return None
+
+    def forget(self, *_):
+        pass
+
+    def forget_labelled(self, *_, living):
+        pass
+
+
+@pytest.fixture
+def tasks():
+    return {name: shown("HospitalTask", {".metadata.namespace": name}, labels=OLD, uid=f"of-{name}") for name in "abc"}
+
+
+def test_the_others_give_back_their_trainers(tasks):
+    api = Refusing()
+    seen = SimpleNamespace(tasks=tasks, now=NOON)
+    asyncio.run(reconcile.withdraw(SimpleNamespace(api=api), seen))
+    assert api.done == ["b", "c"]
+
+
+def test_the_others_are_swept(tasks):
+    api, store, looked_at = Refusing(), Store(), []
+    for task in tasks.values():
+        store.put(HOSPITAL_TASK, task)
+    context = SimpleNamespace(
+        api=api,
+        store=store,
+        applying=api,
+        progress=api,
+        remembered=Memory(),
+        look_at=lambda *key: looked_at.append(key),
+    )
+    asyncio.run(sweeping.clear_away(context, Key(FEDERATED_JOB, "hub", "study")))
+    assert (api.done, len(looked_at)) == (["b", "c"], 1)
+
+
+def test_the_others_are_swept_from_the_log():
+    retired = []
+
+    async def retire(job):
+        retired.append(job.name)
+        if job.name == "one":
+            raise LogUnavailableError("the brokers do not answer.")
+
+    async def orphans(_, living):
+        return [name for name in ("one.1", "two.2") if not living(name)]
+
+    transport = SimpleNamespace(orphans=orphans, retire=retire)
+    context = SimpleNamespace(api=Refusing(), store=Store(), transport=transport)
+    with pytest.raises(LogUnavailableError):
+        asyncio.run(sweeping.sweep_log(context, Key(STATEFUL_SET, "hub", "consilia-kafka")))
+    assert retired == ["one", "two"]
