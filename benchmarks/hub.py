@@ -28,6 +28,7 @@ AT_ONCE = 16
 """So many jobs are created side by side."""
 _API = "consilia.dev/v1alpha1"
 _TASK = "consilia_workers.tasks.heart_disease:HeartDisease"
+_SERVER = "kafka.example:9093"
 _CREDENTIALS = "kafka-access"
 _OURS = frozenset({
     "configmaps", "datasets", "deployments", "events", "federatedjobs", "hospitals", "hospitaltasks", "jobs",
@@ -163,7 +164,7 @@ def foundation() -> Iterator[Document]:
     for name in HOSPITALS:
         yield _document("v1", "Namespace", {"name": name, "labels": {HUB: HUB_NAMESPACE}})
         yield _secret(f"{_CREDENTIALS}-{name}")
-        approval = {"mode": "Automatic", "tasks": [_TASK]}
+        approval = {"mode": "Automatic", "tasks": [_TASK], "logs": [_SERVER]}
         yield _document(_API, "Dataset", {"name": "heart-disease", "namespace": name}) | {
             "spec": {"source": {"builtin": {}}, "approval": approval}
         }
@@ -172,7 +173,7 @@ def foundation() -> Iterator[Document]:
 
 def job(name: str, *, suspended: bool) -> Document:
     """One job with all four hospitals."""
-    external = {"bootstrapServers": ["kafka.example:9093"], "secretRef": {"name": _CREDENTIALS}}
+    external = {"bootstrapServers": [_SERVER], "secretRef": {"name": _CREDENTIALS}}
     spec: Mapping[str, Any] = {
         "task": {"entrypoint": _TASK},
         "dataset": "heart-disease",

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from consilia.api.infrastructure import ServerAddress
 from consilia.api.privacy import Unit
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rules import Rule, Transition, unchanged
@@ -75,6 +76,12 @@ class ApprovalSpec(ApiObject):
     tasks: Annotated[tuple[Entrypoint, ...], Field(max_length=64), KeyedList()] = Field(
         default=(),
         description="Tasks that are approved, by entrypoint. Default: in mode Automatic, any in a listed image.",
+    )
+
+    logs: Annotated[tuple[ServerAddress, ...], Field(max_length=64), KeyedList()] = Field(
+        default=(),
+        description="Addresses, as host:port, of Kafka clusters of somebody else (`transport.external`) that are "
+        "approved for updates to travel through. Default: in mode Automatic, none.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

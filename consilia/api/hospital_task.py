@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from consilia.api.aggregation import CompressionSpec, PersonalizationSpec
-from consilia.api.infrastructure import StreamSpec
+from consilia.api.infrastructure import StreamSpec, TransportSpec
 from consilia.api.privacy import PrivacySpec, SecureAggregationSpec
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rounds import EvaluationSpec, RoundsSpec
@@ -50,6 +50,9 @@ class HospitalTaskSpec(ApiObject):
     stream: StreamSpec | None = Field(
         default=None, description="The live topic to learn from. Default: the data at rest."
     )
+    transport: TransportSpec | None = Field(
+        default=None, description="The log that its updates would travel through. Default: the hub's managed Kafka."
+    )
     gpu: Int = Field(default=0, ge=0, le=64, description="GPUs that it asks for, as nvidia.com/gpu.")
     pod_template: JsonObject | None = Field(
         default=None, description="What else its trainer asks the cluster for. Default: nothing."
@@ -73,6 +76,7 @@ class HospitalTaskSpec(ApiObject):
             "secure_aggregation",
             "compression",
             "stream",
+            "transport",
             "gpu",
             "pod_template",
             remedy="what was offered is what is decided on; only decision and suspend may change",

@@ -22,6 +22,9 @@ Brokers = Annotated[
 ]
 
 
+ServerAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=253)]
+
+
 class ManagedTransport(ApiObject):
     """Kafka that the operator runs: one in the job's namespace, shared by its jobs, whose end it outlives."""
 
@@ -50,7 +53,7 @@ class ExternalTransport(ApiObject):
     """A Kafka cluster that somebody else runs."""
 
     bootstrap_servers: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=253)], ...],
+        tuple[ServerAddress, ...],
         Field(min_length=1, max_length=16),
         KeyedList(),
     ] = Field(description="Addresses to begin with, as host:port.")

@@ -41,6 +41,9 @@ def _unlisted(task: HospitalTask, dataset: Dataset) -> str:
         return f"the image {asked.image or 'of this installation'}"
     if rule.tasks and asked.entrypoint not in rule.tasks:
         return f"the task {asked.entrypoint}"
+    external = task.spec.transport.external if task.spec.transport else None
+    if external and (strange := [each for each in external.bootstrap_servers if each not in rule.logs]):
+        return f"updates by way of {', '.join(strange)}"
     return ""
 
 

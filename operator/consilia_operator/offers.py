@@ -21,7 +21,7 @@ from consilia_operator.transport.interface import KAFKA_JSON
 
 _DECIDED_ON = (
     "dataset", "task", "rounds", "training", "evaluation", "personalization", "privacy", "secure_aggregation",
-    "compression", "stream",
+    "compression", "stream", "transport",
 )  # fmt: skip
 
 
@@ -87,4 +87,13 @@ def differences(task: HospitalTask, papers: Papers) -> str:
         found.append("job")
     if offered.hospital not in papers.roster.hospitals:
         found.append("hospital")
+    if not _by_that_log(task, papers):
+        found.append("bootstrapServers")
     return f"The job that would run is not the one that was offered: {', '.join(found)} differ." if found else ""
+
+
+def _by_that_log(task: HospitalTask, papers: Papers) -> bool:
+    """Whether the way to somebody else's log is the one that was offered."""
+    external = task.spec.transport.external if task.spec.transport else None
+    given = KafkaSettings.model_validate_json(papers.log[KAFKA_JSON])
+    return external is None or set(given.bootstrap_servers) <= set(external.bootstrap_servers)

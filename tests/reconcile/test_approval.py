@@ -36,6 +36,22 @@ def test_a_persons_word_goes_before_the_rule_and_what_no_rule_lists_is_left_to_a
     assert found.verdict == (listed if decision == "Undecided" else decision)
 
 
+SERVERS = ["kafka.example.org:9092", "kafka.example.org:9093"]
+
+
+@pytest.mark.parametrize(
+    ("logs", "verdict"),
+    [([], "Undecided"), (SERVERS[:1], "Undecided"), (SERVERS, "Approved"), ([*SERVERS, "x:1"], "Approved")],
+)
+def test_updates_travel_through_somebody_elses_log_only_where_it_is_listed(logs, verdict):
+    offered = document("HospitalTask", {"transport": {"external": {"bootstrapServers": SERVERS}}})
+    dataset = document("Dataset", {"approval": RULES["the task"] | {"logs": logs}})
+    found = judge(HospitalTask.model_validate(offered), Dataset.model_validate(dataset))
+    assert found.verdict == verdict
+    if verdict == "Undecided":
+        assert f"not updates by way of {', '.join(each for each in SERVERS if each not in logs)}" in found.message
+
+
 @pytest.mark.parametrize(
     ("rule", "reason", "told"),
     [

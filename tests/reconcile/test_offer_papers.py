@@ -1,6 +1,7 @@
 """A hospital holds what would run against what it was offered."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from api_documents import DIGEST, KEY
@@ -54,6 +55,7 @@ REFERENCE = hospital_task(OFFER)["spec"]["job"]
         ({"privacy": {"epsilon": "1", "delta": "1e-5"}}, "privacy"),
         ({"secureAggregation": {"mode": "Masking"}}, "secure_aggregation"),
         ({"compression": {"codec": "TopK", "ratio": "0.1"}}, "compression"),
+        ({"transport": {"external": {"bootstrapServers": ["broker:9093"]}}}, "transport"),
         ({"gpu": 0}, "resources"),
         ({"gpu": 2}, "resources"),
         ({"podTemplate": {"spec": {"nodeSelector": {"zone": "dmz"}}}}, "resources"),
@@ -67,6 +69,13 @@ REFERENCE = hospital_task(OFFER)["spec"]["job"]
 def test_every_difference_is_found_and_named(changes, named):
     told = differences(offered(**changes), sent())
     assert f"{named} differ" in told or f"{named}," in told
+
+
+@pytest.mark.parametrize(("servers", "told"), [(["broker:9093"], ""), (["other:9093"], "bootstrapServers differ")])
+def test_the_way_to_somebody_elses_log_is_the_one_that_was_offered(servers, told):
+    job = shown("FederatedJob", {"transport": {"external": {"bootstrapServers": servers}}})
+    offer = replace(OFFER, job=job)
+    assert told in differences(HospitalTask.model_validate(hospital_task(offer)), sent(offer))
 
 
 def test_every_part_of_a_job_that_a_hospital_decides_on_is_compared():

@@ -5,7 +5,7 @@ from api_documents import document
 from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK
 from consilia_operator.names import task_name
 
-AUTOMATIC = {"approval": {"mode": "Automatic", "tasks": ["package.module:Task"]}}
+AUTOMATIC = {"approval": {"mode": "Automatic", "tasks": ["package.module:Task"], "logs": ["kafka.example.org:9092"]}}
 
 
 class HubAndHospitals:

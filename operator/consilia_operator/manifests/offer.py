@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 OFFER = "offer"
 _SHARED = ("dataset", "task", "rounds", "training", "evaluation", "personalization", "privacy", "secureAggregation",
-           "compression", "stream")  # fmt: skip
+           "compression", "stream", "transport")  # fmt: skip
 """The parts of a job's spec that a hospital decides on; the same words in both resources."""
 
 
