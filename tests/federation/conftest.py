@@ -14,9 +14,9 @@ QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4
 """Room for all of a federation on one small machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installation(real_cluster):
-    """For all files of this folder, which are run by one process."""
+    """Anew for each file: the demonstration installs its own."""
     sizes = {"aggregator": QUICK, "trainer": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
     storage = {"trainer": "200Mi"}
     with installed(real_cluster, operator={"sizes": sizes, "storage": storage, "resyncSeconds": 30}) as found:
