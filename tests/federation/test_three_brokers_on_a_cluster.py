@@ -32,7 +32,7 @@ def job():
     """The example, with more rounds, each of all three hospitals."""
     found = yaml.safe_load((ROOT / "examples" / "breast-cancer.yaml").read_text())
     found["spec"]["hospitals"]["minUpdates"] = 3
-    found["spec"]["rounds"] = {"count": 150, "deadlineSeconds": 600}
+    found["spec"]["rounds"] = {"count": 60, "deadlineSeconds": 600}
     found["spec"]["transport"] = {"managed": {"brokers": 3}}
     return found
 
@@ -40,12 +40,12 @@ def job():
 def test_a_job_goes_on_with_two_of_three_brokers_and_comes_to_the_same_model(federation, job, tmp_path):
     federation.apply(job)
     kubectl, hub = federation.cluster.kubectl, federation.hub
-    status = federation.until("breast-cancer", round_reached(10), 400)
+    status = federation.until("breast-cancer", round_reached(5), 400)
     assert ready_brokers(federation) == 3
     federation.cluster.apply(NO_NEW_PODS, namespace=hub)
     kubectl("delete", "pod", LOST, "-n", hub, "--grace-period=0", "--force")
     begun = federation.job("breast-cancer")["status"]["roundsCompleted"]
-    status = federation.until("breast-cancer", round_reached(begun + 30), 300)
+    status = federation.until("breast-cancer", round_reached(begun + 20), 300)
     assert not ended(status), json.dumps(status, indent=1)
     assert LOST not in kubectl("get", "pods", "-n", hub, "-o", "name")
     kubectl("delete", "resourcequota", "none", "-n", hub)
