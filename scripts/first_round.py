@@ -1,7 +1,7 @@
 """How long `kubectl apply` takes to the first round, part by part: `python -m scripts.first_round` on a demo cluster.
 
-Deletes the hub's jobs and applies the example's anew, twice: with Kafka's disk and pods taken away before, and with Kafka up. Kubernetes keeps
-whole seconds; so do these figures. KUBECONFIG names the cluster.
+Deletes the hub's jobs and applies the example's anew, twice: with Kafka's disk and pods taken away before, and with
+Kafka up. Kubernetes keeps whole seconds; so do these figures. KUBECONFIG names the cluster.
 """
 
 import json
