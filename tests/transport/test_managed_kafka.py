@@ -25,7 +25,7 @@ from consilia_operator.transport.managed import Managed
 from consilia_operator.transport.managed_objects import selector
 from consilia_operator.transport.secrets import encoded
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 MANY, LATER = 40, 61
 PATIENCE_SECONDS = 90.0
 
