@@ -69,18 +69,24 @@ async def observe(context: Context, document: Document) -> Seen:
     tasks = context.store.matching(HOSPITAL_TASK, None, {JOB_UID: uid})
     parsed = admission.parse(document)
     job = parsed if isinstance(parsed, FederatedJob) else None
-    progress = context.progress.heard(key)
+    progress = _heard(context, document)
     return Seen(
         document=document,
         job=job,
         admission=parsed if isinstance(parsed, Admission) else await _admit(context, document, parsed),
         tasks={each["metadata"]["namespace"]: each for each in tasks},
         pods=own_pods,
-        progress=progress if isinstance(progress, JobProgress) else None,
-        overtime=_overtime(context, document, own_pods, progress if isinstance(progress, JobProgress) else None),
+        progress=progress,
+        overtime=_overtime(context, document, own_pods, progress),
         deployment=context.store.get(Key(DEPLOYMENT, key.namespace, aggregator.name_of(document))),
         now=now(),
     )
+
+
+def _heard(context: Context, document: Document) -> JobProgress | None:
+    """What this job's aggregator said last: not what one of an older job's of the same name did."""
+    said = context.progress.heard(key_of(FEDERATED_JOB, document))
+    return said if isinstance(said, JobProgress) and said.job == sweeping.log_name(document) else None
 
 
 def _overtime(

@@ -23,7 +23,8 @@ async def clear_away(context: Context, key: Key) -> None:
     """What is left of all jobs of that name that are no more."""
     living = await context.api.get(FEDERATED_JOB, key.namespace, key.name)
     uid = living["metadata"]["uid"] if living and not living["metadata"].get("deletionTimestamp") else None
-    context.progress.forget(key)
+    if uid is None:
+        context.progress.forget(key)
     for task in older(context, key, uid):
         await _delete(context, task)
     context.applying.forget_labelled(None, {JOB: key.name, JOB_NAMESPACE: key.namespace}, living=uid)
@@ -31,10 +32,10 @@ async def clear_away(context: Context, key: Key) -> None:
 
 
 def older(context: Context, key: Key, uid: str | None) -> list[Document]:
-    """HospitalTasks of jobs that were called so, and are not the one with this uid."""
+    """HospitalTasks of jobs that were called so, and are not the one with this uid; one by hand is of none."""
     own = {JOB: key.name, JOB_NAMESPACE: key.namespace}
     tasks = context.store.matching(HOSPITAL_TASK, None, own)
-    return [task for task in tasks if task["metadata"]["labels"].get(JOB_UID) != uid]
+    return [task for task in tasks if task["metadata"]["labels"].get(JOB_UID, uid) != uid]
 
 
 def has_older(context: Context, job: Document) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from observed import NOON, shown
+from observed import NOON, progress, shown
 
 from consilia.errors import LogUnavailableError
 from consilia_operator import reconcile, sweeping
@@ -85,3 +85,37 @@ def test_the_others_are_swept_from_the_log():
     with pytest.raises(LogUnavailableError):
         asyncio.run(sweeping.sweep_log(context, Key(STATEFUL_SET, "hub", "consilia-kafka")))
     assert retired == ["one", "two"]
+
+
+def test_a_job_made_anew_is_heard_though_an_old_ones_task_cannot_be_deleted(tasks):
+    api, store, forgotten = Refusing(), Store(), []
+    store.put(HOSPITAL_TASK, tasks["a"])
+    api.get = lambda *_: answered(shown("FederatedJob"))
+    context = SimpleNamespace(
+        api=api, store=store, applying=api, progress=SimpleNamespace(forget=forgotten.append), remembered=Memory(),
+        look_at=lambda *_: None,
+    )  # fmt: skip
+    asyncio.run(sweeping.clear_away(context, Key(FEDERATED_JOB, "hub", "study")))
+    assert forgotten == []
+
+
+async def answered(found):
+    return found
+
+
+def test_only_a_task_of_another_job_is_an_older_ones(tasks):
+    store = Store()
+    tasks["b"]["metadata"]["labels"] = {JOB: "study", JOB_NAMESPACE: "hub"}  # by hand
+    tasks["c"]["metadata"]["labels"] = OLD | {JOB_UID: "uid-of-study"}
+    for task in tasks.values():
+        store.put(HOSPITAL_TASK, task)
+    found = sweeping.older(SimpleNamespace(store=store), Key(FEDERATED_JOB, "hub", "study"), "uid-of-study")
+    assert [task["metadata"]["namespace"] for task in found] == ["a"]
+
+
+def test_what_an_older_jobs_aggregator_said_is_not_this_ones():
+    old, new = (shown("FederatedJob", uid=f"{number}" * 8) for number in "12")
+    said = progress(old)
+    context = SimpleNamespace(progress=SimpleNamespace(heard=lambda _: said))
+    assert reconcile._heard(context, old) == said
+    assert reconcile._heard(context, new) is None

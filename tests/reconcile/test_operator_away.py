@@ -31,15 +31,20 @@ def test_a_job_that_was_deleted_while_no_operator_ran_is_swept_and_one_that_was_
         assert operator.bugs() == 0
 
 
-def test_an_operator_that_starts_anew_changes_nothing(cluster, thread):
-    here = HubAndHospitals(cluster, "anew", "ab")
+def settled(cluster, thread, here):
+    """A job, and all that an operator makes of it before it goes; what is there then."""
     with operating(thread, settings(), transport=TransportInMemory()) as operator:
         here.join()
         here.apply()
         here.until_task_says("Training", "TrainerStarting")
         here.until_says("QuorumMet", "WaitingForHospitals")
         cluster.until(lambda: len(operator.context.queue) == 0)
-        before = everything(cluster, here)
+        return everything(cluster, here)
+
+
+def test_an_operator_that_starts_anew_changes_nothing(cluster, thread):
+    here = HubAndHospitals(cluster, "anew", "ab")
+    before = settled(cluster, thread, here)
     with operating(thread, settings(), transport=TransportInMemory()) as operator:
         cluster.until(lambda: len(operator.context.queue) == 0)
         assert everything(cluster, here) == before
@@ -69,14 +74,8 @@ def images_of(here):
 
 def test_a_running_job_keeps_its_version_when_the_operator_is_another_and_a_resumed_one_has_the_new(cluster, thread):
     here = HubAndHospitals(cluster, "kept", "ab")
-    with operating(thread, settings(), transport=TransportInMemory()) as operator:
-        here.join()
-        here.apply()
-        here.until_task_says("Training", "TrainerStarting")
-        here.until_says("QuorumMet", "WaitingForHospitals")
-        cluster.until(lambda: len(operator.context.queue) == 0)
-        old = images_of(here)
-        before = everything(cluster, here)
+    before = settled(cluster, thread, here)
+    old = images_of(here)
     newer = settings(
         images={"worker": "worker:2", "kafka": "kafka:2", "pullSecrets": ["login"]},
         sizes={part: {"requests": {"cpu": "2"}} for part in ("aggregator", "trainer")},

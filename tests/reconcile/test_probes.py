@@ -32,3 +32,12 @@ async def test_probes_say_what_is_wrong_and_metrics_are_there_from_the_start():
         assert 'consilia_reconcile_errors_total{kind="FederatedJob",reason="Bug"} 0.0' in text
         assert 'consilia_jobs{state="Running"} 0.0' in text
         assert (await ask(session, port, "/else"))[0] == 404
+
+
+def test_the_certificates_of_a_kafka_that_is_gone_are_no_series():
+    metrics = Metrics(registry := CollectorRegistry())
+    metrics.certificate_expiry.labels("hub").set(1)
+    for _ in range(2):
+        metrics.forget_certificates("hub")
+    name = "consilia_certificate_expiry_timestamp_seconds"
+    assert registry.get_sample_value(name, {"namespace": "hub"}) is None
