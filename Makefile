@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two at a time, each file of tests by one: on two cores a third makes it a twelfth faster, and needs 2 GB more.
+# Two at a time, each file of tests by one: on two cores a third makes it no more than a twelfth faster.
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
