@@ -54,6 +54,16 @@ ALL = (
         work=True,
     ),
     Benchmark(name="heart-failure", module="benchmarks.heart_failure", options="--seeds 1", work=True),
+    Benchmark(name="private-steps", module="benchmarks.private_steps", options="--batch 256"),
+    *(
+        Benchmark(
+            name=f"private-{task.replace('_', '-')}",
+            module="benchmarks.privacy",
+            options=f"{task} --samples 3",
+            work=True,
+        )
+        for task in ("stroke", "heart_failure", "heart_disease")
+    ),
     Benchmark(name="log", module="benchmarks.log", options="--log kafka sqlite"),
     Benchmark(name="strategies", module="benchmarks.strategies", options="--hospitals 10"),
     Benchmark(name="reconcile", module="benchmarks.reconcile", options="--jobs 1000 --curve 100 300 --active 200"),

@@ -175,6 +175,31 @@ def after_jobs(measured: Mapping[str, Any]) -> str:
     return f"{measured['restart']['jobs']:,}"
 
 
+def steps_table(measured: Mapping[str, Any]) -> str:
+    """A row a model: a plain step, and private ones as multiples of it."""
+    rows = [
+        [f"{name}, {ratio['parameters']:,} parameters", number(ratio["plain_ms"]), ratio["style"],
+         f"{number(ratio['one_batch'])} x", f"{number(ratio['as_trained'])} x"]
+        for name, ratio in measured["models"].items()
+    ]  # fmt: skip
+    return table([f"batch of {measured['batch']}", "plain, ms", "clipped by", "one batch", "as trained"], rows)
+
+
+def privacy_table(measured: Mapping[str, Any]) -> str:
+    """A row for each ε, then the ways without privacy."""
+    private = [
+        [f"federated, ε = {epsilon}", spread_text(figure["federated"]), number(measured["spent"][epsilon])]
+        for epsilon, figure in measured["private"].items()
+    ]
+    without = [[f"{way}, no privacy", spread_text(value), ""] for way, value in measured["open"].items()]
+    head = [
+        f"{measured['task'].replace('_', ' ')}, {measured['samples']} samples",
+        measured["metric"],
+        "ε by the ledger",
+    ]
+    return table(head, private + without)
+
+
 def number(value: float | None) -> str:
     """Three digits that count; whole numbers whole."""
     if value is None:
@@ -199,6 +224,10 @@ SECTIONS: Mapping[str, Section] = {
     "stroke": quality_table,
     "stroke-outcome": quality_table,
     "heart-failure": quality_table,
+    "private-steps": steps_table,
+    "private-stroke": privacy_table,
+    "private-heart-failure": privacy_table,
+    "private-heart-disease": privacy_table,
     "log": logs_table,
     "strategies": plain_table,
     "reconcile": operator_table,

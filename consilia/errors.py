@@ -10,6 +10,8 @@ ConsiliaError
 │   ├── RefusedMessage        a message off the log breaks a rule (carries a `Refusal`)
 │   ├── DivergedError         training produced NaN or infinity
 │   ├── QuorumError           too few hospitals, and the rule says stop
+│   ├── BudgetError           a privacy budget does not afford what is asked
+│   ├── LedgerError           a ledger was changed, cut, rolled back, or cannot be written
 │   ├── RunError              a local run cannot start or go on as asked
 │   ├── BrokerError           Kafka cannot be had, started or kept running on this machine
 │   ├── LogError              the log is damaged, of a newer version, or asked for what it cannot do
@@ -17,6 +19,7 @@ ConsiliaError
 │   ├── FencedError           a newer process of the same name has taken over
 │   └── RecordGoneError       a record was compacted or trimmed away before it was read
 └── TemporaryError            the same call may succeed later
+    ├── LedgerUnavailableError  the ledger cannot be reached now
     └── LogUnavailableError   the log cannot be reached or is locked
 
 Each message says what happened, to which object, and what to do about it.
@@ -109,6 +112,20 @@ class QuorumError(PermanentError):
     """Too few hospitals, and the rule says stop."""
 
 
+class BudgetError(PermanentError):
+    """A privacy budget does not afford what is asked."""
+
+    def __init__(self, message: str, *, remedy: str = "", affords: int = 0, by_job: bool = False) -> None:
+        """`affords` is how many rounds it would have paid for; `by_job` whether the job's own promise is spent."""
+        self.affords = affords
+        self.by_job = by_job
+        super().__init__(message, remedy=remedy)
+
+
+class LedgerError(PermanentError):
+    """A ledger was changed, cut, rolled back, or cannot be written."""
+
+
 class RunError(PermanentError):
     """A local run cannot start or go on as asked."""
 
@@ -131,6 +148,10 @@ class FencedError(PermanentError):
 
 class RecordGoneError(PermanentError):
     """A record was compacted or trimmed away before it was read."""
+
+
+class LedgerUnavailableError(TemporaryError):
+    """The ledger cannot be reached now."""
 
 
 class LogUnavailableError(TemporaryError):

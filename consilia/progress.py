@@ -19,7 +19,9 @@ STATUS_PORT = 8080
 
 JobPhase = Literal["Starting", "Waiting", "Training", "Evaluating", "Finished"]
 PartState = Literal["Absent", "Ready", "Training", "Sent", "Late", "Left"]
-TrainerState = Literal["Starting", "Waiting", "Training", "Sending", "Finished", "Failed"]
+TrainerState = Literal["Starting", "Waiting", "Training", "Sending", "Finished", "Exhausted", "Failed"]
+BUDGET_SPENT = "its privacy budget is spent, or what the job promised to spend"
+"""What an aggregator says of a hospital that left for that reason."""
 Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Moment = Annotated[float, Field(ge=0, lt=2**33, allow_inf_nan=False)]
@@ -97,4 +99,6 @@ class TrainerProgress(_Snapshot):
     """The last round that an update was sent for."""
     attempts: Count = 0
     """How many trainings were begun by this hospital in this job, crashed ones included."""
+    epsilon: Annotated[str, Field(max_length=32)] = "0"
+    """ε that the job has spent at this hospital."""
     message: Text = ""

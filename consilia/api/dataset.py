@@ -95,18 +95,46 @@ class ApprovalSpec(ApiObject):
     )
 
 
+class BudgetApproval(ApiObject):
+    """Who agreed to a larger budget. The ledger keeps it."""
+
+    epsilon: PositiveDecimal = Field(
+        description="The ε that was agreed to: `privacyBudget.epsilon`, in the same digits."
+    )
+    by: ShortText = Field(min_length=1, description="Who agreed to it: a person or a committee of the hospital.")
+    reason: ShortText = Field(min_length=1, description="Why, for whoever reads the ledger.")
+    after_gap: Int | None = Field(
+        default=None,
+        ge=1,
+        description="The number of the ledger's entry that accepts a loss, where this budget is approved in its "
+        "knowledge. Default: an approval from before a loss affords nothing after it.",
+    )
+
+
+def _approved(new: "PrivacyBudget", old: "PrivacyBudget") -> bool:
+    agreed = new.approval is not None and new.approval.epsilon == new.epsilon
+    return float(new.epsilon) <= float(old.epsilon) or agreed
+
+
 class PrivacyBudget(ApiObject):
     """The most that all jobs together may ever spend. The ledger remembers, whatever happens to this object."""
 
     epsilon: PositiveDecimal = Field(description="ε over the life of the data.")
     delta: Delta = Field(description="δ at which that ε holds.")
+    epsilon_per_job: PositiveDecimal | None = Field(
+        default=None, description="The most that one job may spend, whatever it asks for. Default: all of it."
+    )
+    approval: BudgetApproval | None = Field(
+        default=None, description="What a budget that is raised needs. Default: it may be lowered only."
+    )
 
     transitions: ClassVar[tuple[Transition, ...]] = (
         Transition(
-            cel="double(self.epsilon) <= double(oldSelf.epsilon)",
-            holds=lambda new, old: float(new.epsilon) <= float(old.epsilon),
-            message="epsilon may be lowered, never raised",
-            remedy="to raise it on purpose, delete the Dataset and create it anew; what was spent stays spent",
+            cel="double(self.epsilon) <= double(oldSelf.epsilon)"
+            " || (has(self.approval) && self.approval.epsilon == self.epsilon)",
+            holds=_approved,
+            message="epsilon may be lowered, and raised with an approval of that very value only",
+            remedy="have somebody who may do so set privacyBudget.approval; what was spent stays spent",
             field="epsilon",
         ),
         *unchanged("delta", remedy="delete the Dataset and create it anew; what was spent stays spent"),
@@ -124,6 +152,14 @@ class DatasetSpec(ApiObject):
     unit: Unit = Field(
         default="Record", description="Whose presence the budget hides: one `Record`, or all records of a `Patient`."
     )
+    public_size: Int | None = Field(
+        default=None,
+        ge=1,
+        le=2**40,
+        description="How many records, or patients with unit `Patient`, there are to train on, as far as others may "
+        "know; rounded down. Sampling rates, noise and ε follow from it, never from the count. Jobs with `privacy` "
+        "need it.",
+    )
     approval: ApprovalSpec = Field(default=ApprovalSpec(), description="Which jobs may train on the data.")
     privacy_budget: PrivacyBudget | None = Field(
         default=None,
@@ -131,6 +167,15 @@ class DatasetSpec(ApiObject):
         "Default: no limit.",
     )
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.privacyBudget) || has(self.publicSize)",
+            holds=lambda spec: spec.privacy_budget is None or spec.public_size is not None,
+            message="privacyBudget needs publicSize, from which it is forecast what a job would spend",
+            remedy="set publicSize to a number of records (or patients) that others may know, for example 200",
+            field="publicSize",
+        ),
+    )
     transitions: ClassVar[tuple[Transition, ...]] = (
         *unchanged("unit", remedy="create another Dataset; a budget counts one unit only"),
         Transition(

@@ -160,6 +160,24 @@ class FederatedJobSpec(ApiObject):
             remedy="shorten the warm-up or add rounds",
             field="training",
         ),
+        Rule(
+            cel="!has(self.privacy) || self.privacy.evaluation == 'Charged' || size(self.evaluation.stopWhen) == 0",
+            holds=lambda spec: (
+                spec.privacy is None or spec.privacy.evaluation == "Charged" or not spec.evaluation.stop_when
+            ),
+            message="stopWhen needs metrics, which stay in the hospitals with privacy.evaluation Local",
+            remedy="set privacy.evaluation: Charged or remove evaluation.stopWhen",
+            field="evaluation",
+        ),
+        Rule(
+            cel="!has(self.privacy) || self.privacy.mechanism != 'DPSGD' || self.training.precision == 'Float32'",
+            holds=lambda spec: (
+                spec.privacy is None or spec.privacy.mechanism != "DPSGD" or spec.training.precision == "Float32"
+            ),
+            message="DPSGD clips gradients in float32: training.precision must be Float32",
+            remedy="set training.precision: Float32 or another privacy.mechanism",
+            field="training",
+        ),
     )
     transitions: ClassVar[tuple[Transition, ...]] = unchanged(
         "task",

@@ -7,7 +7,7 @@ from pydantic import Field
 from consilia.api.privacy import Unit
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
 from consilia.api.rules import Transition
-from consilia.api.scalars import Bool, Int, KeyedList, Name, ShortText, Timestamp
+from consilia.api.scalars import Bool, Int, KeyedList, Name, Sha256, ShortText, Timestamp
 
 PublicKeyText = Annotated[
     str,
@@ -58,6 +58,13 @@ class HospitalGpu(ApiObject):
     count: Int = Field(ge=0, le=100_000, description="How many the hospital offers.")
 
 
+class HospitalLedger(ApiObject):
+    """Where the hospital's ledger ended when it was seen last."""
+
+    entries: Int = Field(ge=0, description="How many entries it had.")
+    head: Sha256 = Field(description="Digest of its last entry.")
+
+
 class HospitalStatus(Status):
     """What is known of the hospital."""
 
@@ -72,6 +79,10 @@ class HospitalStatus(Status):
     operator_version: ShortText | None = Field(default=None, description="The version of Consilia that it runs.")
     datasets: Annotated[tuple[HospitalDataset, ...], Field(max_length=256), KeyedList(("name",))] = Field(
         default=(), description="What data it offers."
+    )
+    ledger: HospitalLedger | None = Field(
+        default=None,
+        description="Where its ledger ended when it was seen last: an older copy of it is noticed by that.",
     )
     gpus: Annotated[tuple[HospitalGpu, ...], Field(max_length=32), KeyedList(("product",))] = Field(
         default=(), description="What GPUs it offers."

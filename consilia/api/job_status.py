@@ -41,7 +41,8 @@ class JobHospital(ApiObject):
     state: HospitalState = Field(
         description="What it is doing, or why it is not there. `Offered`: it has not decided. `Pending`: its pod waits "
         "for a GPU or an image, for example. `Sent`: its update is in. `Late`: the round waits for it. `Offline`: it "
-        "is not heard of. `Dropped`: the job goes on without it. `Failed`: its trainer ended with an error."
+        "is not heard of. `Dropped`: the job goes on without it. `Exhausted`: so it does, as its privacy budget is "
+        "spent. `Failed`: its trainer ended with an error."
     )
     round: Int | None = Field(default=None, ge=0, description="The last round whose update came from it.")
     samples: ShortText | None = Field(default=None, description="How many records it trains on, as a range.")

@@ -54,13 +54,6 @@ def _protection(where: tuple[Where, ...]) -> tuple[Unsupported, ...]:
             where,
         ),
         Unsupported(
-            "spec.privacy",
-            "differential privacy comes with a later version",
-            "Remove the field, and train on data that needs no such protection only.",
-            (),
-            where,
-        ),
-        Unsupported(
             "spec.secureAggregation.mode",
             "secure aggregation comes with a later version",
             "Set mode: None; the aggregator then sees single updates.",
@@ -170,7 +163,6 @@ DATASET = (
         f"Use hostPath or builtin, {_APPLY}",
         where=_LOCAL,
     ),
-    Unsupported("spec.unit", "privacy budgets come with a later version", "Remove the field.", ("Record",)),
     Unsupported(
         "spec.approval.mode",
         f"automatic approval {_NEEDS}",
@@ -178,7 +170,6 @@ DATASET = (
         ("Manual",),
         _LOCAL,
     ),
-    Unsupported("spec.privacyBudget", "privacy budgets come with a later version", "Remove the field."),
 )
 
 HOSPITAL_TASK = (

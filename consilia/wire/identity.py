@@ -22,8 +22,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from consilia.errors import IdentityError
 
-_CONTEXT = b"consilia.dev/v1alpha1 message\n"
+MESSAGE = b"consilia.dev/v1alpha1 message\n"
 """Signed in front of every message, so that a signature made for something else never fits one."""
+LEDGER_ENTRY = b"consilia.dev/v1alpha1 ledger entry\n"
+"""Signed in front of every entry of a ledger."""
+LEDGER_REQUEST = b"consilia.dev/v1alpha1 ledger request\n"
+"""Signed in front of what a ledger is asked."""
+LEDGER_ANSWER = b"consilia.dev/v1alpha1 ledger answer\n"
+"""Signed in front of what a ledger answers."""
 
 
 def canonical(value: object) -> bytes:
@@ -61,10 +67,10 @@ class PublicKey:
         """As PEM."""
         return self.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
-    def signed(self, body: bytes | memoryview, signature: str) -> bool:
-        """Whether `signature` (base64) is this key's over the message `body`."""
+    def signed(self, body: bytes | memoryview, signature: str, *, purpose: bytes = MESSAGE) -> bool:
+        """Whether `signature` (base64) is this key's over `body`, made for that purpose."""
         try:
-            self.key.verify(base64.b64decode(signature, validate=True), _CONTEXT + bytes(body))
+            self.key.verify(base64.b64decode(signature, validate=True), purpose + bytes(body))
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -120,9 +126,9 @@ class Identity:
         """The half that others may know."""
         return PublicKey(self.key.public_key())
 
-    def sign(self, body: bytes) -> str:
-        """The signature over the message `body`, in base64."""
-        return base64.b64encode(self.key.sign(_CONTEXT + body)).decode()
+    def sign(self, body: bytes, *, purpose: bytes = MESSAGE) -> str:
+        """The signature over `body` for that purpose, in base64."""
+        return base64.b64encode(self.key.sign(purpose + body)).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ JobName = Annotated[str, Field(min_length=1, max_length=127)]
 """A name, and perhaps a dot and a suffix."""
 Round = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-LeaveReason = Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused"]
+LeaveReason = Literal["TaskFailed", "DataUnavailable", "Diverged", "Refused", "Exhausted", "LedgerDamaged"]
+Epsilon = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(\.[0-9]+)?$", max_length=32)]
 _Metric = Annotated[float, Field(allow_inf_nan=False)]
 Metrics = Annotated[dict[Annotated[str, Field(max_length=63)], _Metric], Field(max_length=64)]
 
@@ -49,6 +50,17 @@ class Payload(BaseModel):
     """In bytes."""
     chunks: Count
     """How many records of at most 1 MiB the bytes take."""
+
+
+class LedgerHead(BaseModel):
+    """Where a hospital's ledger ended: others keep it, so that an older copy of the ledger is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    entries: Count
+    """How many entries it had."""
+    digest: Digest
+    """Of the last one."""
 
 
 class Joined(Message):
@@ -104,7 +116,11 @@ class Update(Message):
     image_digest: Digest | None = None
     """Of the container image that trained; absent in a local run."""
     train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """How long training took, in seconds."""
+    """How long training took, in seconds; 0 under differential privacy, which time is no part of."""
+    epsilon: Epsilon | None = None
+    """What the job has spent of this hospital's privacy, this update included; absent without differential privacy."""
+    ledger: LedgerHead | None = None
+    """The hospital's ledger when this update was charged."""
 
 
 class Evaluated(Message):
@@ -168,6 +184,10 @@ class CountedUpdate(BaseModel):
     """As the update said."""
     train_seconds: float = 0.0
     """As the update said."""
+    epsilon: Epsilon | None = None
+    """As the update said."""
+    ledger: LedgerHead | None = None
+    """As the update said."""
 
 
 class RefusedUpdate(BaseModel):
@@ -230,7 +250,7 @@ class JobFinished(Message):
     outcome: Literal["Succeeded", "Failed"]
     """Whether the job did what it was asked for."""
     reason: Annotated[str, Field(max_length=63)]
-    """In one word: `AllRounds`, `StopCondition`, or the kind of error."""
+    """In one word: `AllRounds`, `StopCondition`, `BudgetExhausted`, or the kind of error."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """Of a job that failed: what happened, and the way out."""
     rounds: Count

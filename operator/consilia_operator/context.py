@@ -11,6 +11,7 @@ from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import turned
 from consilia_operator.kinds import Kind
+from consilia_operator.ledgers import Ledgers
 from consilia_operator.memory import Memory
 from consilia_operator.metrics import Metrics
 from consilia_operator.progress_watch import ProgressWatch
@@ -34,6 +35,7 @@ class Context:
     progress: ProgressWatch
     transport: Transport
     metrics: Metrics
+    ledgers: Ledgers
     remembered: Memory = field(default_factory=Memory)
 
     def look_at(self, kind: Kind, namespace: str, name: str) -> None:

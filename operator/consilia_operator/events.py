@@ -17,7 +17,7 @@ _LONGEST = 1024
 """Of a note, in bytes."""
 _WARNINGS = {
     ("Accepted", "False"), ("Failed", "True"), ("Denied", "True"), ("Ready", "False"),
-    ("Joined", "False"), ("TransportReady", "False"),
+    ("Joined", "False"), ("TransportReady", "False"), ("Tampered", "True"), ("Exhausted", "True"),
 }  # fmt: skip
 """Conditions, by type and status, that somebody should look at."""
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from consilia.progress import JobProgress, PartProgress
+from consilia.progress import BUDGET_SPENT, JobProgress, PartProgress
 from consilia_operator.conditions import condition, holds
 from consilia_operator.names import child
 
@@ -17,7 +17,7 @@ TAKING_PART = frozenset({"Ready", "Training", "Sent", "Late", "Done"})
 _LONGEST_MESSAGE = 1024
 """As the definition of FederatedJob has it."""
 _PARTS = {"Ready": "Ready", "Training": "Training", "Sent": "Sent", "Late": "Late", "Left": "Dropped"}
-_ORDINARY = frozenset({"TrainerStarting", "TrainerRunning", "WaitingForApproval", "Finished"})
+_ORDINARY = frozenset({"TrainerStarting", "TrainerRunning", "WaitingForApproval", "Finished", "Suspended"})
 """Reasons of a trainer that is on its way, not in trouble."""
 
 
@@ -38,6 +38,8 @@ def _row(name: str, task: Document | None, part: PartProgress | None, *, done: b
     row: dict[str, Any] = {"name": name, "state": state, "message": shortened(message)}
     if part is not None and part.round is not None:
         row["round"] = part.round
+    if task and (spent := task.get("status", {}).get("epsilonSpent")) and task["spec"].get("privacy"):
+        row["epsilonSpent"] = spent
     return {key: value for key, value in row.items() if value != ""}
 
 
@@ -47,18 +49,34 @@ def shortened(message: str) -> str:
 
 
 def _state(name: str, task: Document | None, part: PartProgress | None, *, done: bool) -> tuple[str, str]:
+    if _exhausted(task, part):
+        return "Exhausted", f"{BUDGET_SPENT[0].upper()}{BUDGET_SPENT[1:]}."
     if part and part.state in _PARTS:
         state = _PARTS[part.state]
         return ("Done" if done and state != "Dropped" else state), part.message
-    if task is None:
-        return "Offered", "It is being asked."
+    return _of_task(name, task) if task else ("Offered", "It is being asked.")
+
+
+def _of_task(name: str, task: Document) -> tuple[str, str]:
+    """Where a hospital stands that the aggregator has not heard of."""
     conditions = task.get("status", {}).get("conditions", ())
     if denied := _true(conditions, "Denied"):
         return "Denied", denied["message"]
     if not holds(conditions, "Approved"):
         approved = condition(conditions, "Approved")
         return "Offered", approved["message"] if approved else "It is being asked."
+    admitted = condition(conditions, "Admitted")
+    if admitted and admitted["status"] == "False" and admitted["reason"] not in _ORDINARY:
+        return "Pending", f"{admitted['reason']}: the hospital sees why."
     return _trainer(name, task, condition(conditions, "Training"))
+
+
+def _exhausted(task: Document | None, part: PartProgress | None) -> bool:
+    """Whether the hospital has said so itself, or the aggregator says that it did."""
+    if part and part.state == "Left":
+        return part.message == BUDGET_SPENT
+    done = condition(task.get("status", {}).get("conditions", ()), "Done") if task else None
+    return done is not None and done["reason"] == "BudgetExhausted"
 
 
 def _trainer(name: str, task: Document, training: Document | None) -> tuple[str, str]:
@@ -104,7 +122,11 @@ def commonest_reason(tasks: Mapping[str, Document]) -> str:
             approved = condition(conditions, "Denied" if holds(conditions, "Denied") else "Approved")
             found.update([approved["reason"]] if approved else [])
             continue
-        training = condition(conditions, "Training")
-        if training and training["status"] == "False" and training["reason"] not in _ORDINARY:
-            found.update([training["reason"]])
+        found.update(_troubles(condition(conditions, "Admitted"), condition(conditions, "Training")))
     return found.most_common(1)[0][0] if found else ""
+
+
+def _troubles(*found: Document | None) -> list[str]:
+    """The first reason among these conditions that is no ordinary one."""
+    bad = (each for each in found if each and each["status"] == "False")
+    return [str(each["reason"]) for each in bad if each["reason"] not in _ORDINARY][:1]

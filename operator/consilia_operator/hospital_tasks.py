@@ -3,6 +3,7 @@
 The hospital decides, on what it was told itself: nothing is read from the hub's FederatedJob.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,10 @@ from pydantic import ValidationError
 from consilia.api import Dataset, HospitalTask
 from consilia.api.support import unsupported
 from consilia.errors import ManifestError
+from consilia.ledger.interface import Statement
+from consilia.privacy.mechanisms import rounded_up
 from consilia.progress import TrainerProgress
-from consilia_operator import offers, pods
+from consilia_operator import admitting, offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
 from consilia_operator.conditions import Finding, condition, confirmed, holds, in_words, moment, settle
@@ -28,6 +31,8 @@ from consilia_operator.progress_watch import Source
 from consilia_operator.store import Document, Key, key_of
 
 _SOON, _LATER = 3.0, 60.0
+_OPEN = frozenset({"Invalid", "NotSupported", "ClaimMissing", "ClaimLost", "Inspecting"})
+"""Reasons of a Dataset that is not ready, whose messages say nothing that is the hospital's alone to know."""
 _PODLESS = 30.0
 """After so long a Job without a pod is in trouble, in seconds."""
 
@@ -45,6 +50,8 @@ class Seen:
     """The trainer's batch/v1 Job."""
     pod: Document | None = None
     progress: TrainerProgress | None = None
+    statement: Statement | None = None
+    """What the hospital's ledger says of the job."""
     again: float | None = None
     now: datetime
 
@@ -59,6 +66,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     if document is None or document["metadata"].get("deletionTimestamp"):
         context.progress.forget(key)
         context.applying.forget_labelled(key.namespace, {TASK: key.name})
+        await admitting.release(context, key, None, "Withdrawn")
         return None
     if _over(document):
         context.progress.follow(key, None)
@@ -66,6 +74,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
         return None
     seen = await decide(context, observe(context, document))
     seen = await (train(context, seen) if seen.papers and seen.dataset else stop(context, seen))
+    seen = await pay_off(context, seen)
     await write_status(context, document, report(seen))
     for finding in seen.findings:
         if finding.type == "Denied":
@@ -112,7 +121,18 @@ async def decide(context: Context, seen: Seen) -> Seen:
         if papers.final:
             return seen.but(_denied("OfferMismatch", papers.message))
         return seen.but(Finding("Approved", False, "OfferIncomplete", papers.message), again=_SOON)
-    return _approve(context, seen.task, replace(seen, papers=papers))
+    seen = _approve(context, seen.task, replace(seen, papers=papers))
+    return await _admit(context, seen, seen.task, seen.dataset) if seen.task and seen.dataset else seen
+
+
+async def _admit(context: Context, seen: Seen, task: HospitalTask, dataset: Dataset) -> Seen:
+    """Before anything is made for an approved job: does the budget afford it?"""
+    if task.spec.suspend and task.spec.privacy:
+        return seen.but(Finding("Admitted", False, "Suspended", "Nothing is kept for the job while it takes no part."))
+    found = await admitting.admit(context, seen.document, task, dataset)
+    if not found.yes:
+        seen = replace(seen, dataset=None)
+    return replace(seen, statement=found.statement).but(found.finding, again=found.again)
 
 
 def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
@@ -122,18 +142,26 @@ def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
         return seen.but(Finding("Approved", False, "DatasetMissing", message))
     ready = condition(found.get("status", {}).get("conditions", ()), "Ready")
     if ready is None or ready["status"] != "True":
-        why = ready["message"] if ready else "It was not looked at yet."
-        message = f"Dataset {task.spec.dataset} is not ready. {why}"
+        where = f"kubectl -n {seen.document['metadata']['namespace']} describe dataset {task.spec.dataset}"
+        message = f"Dataset {task.spec.dataset} is not ready. {_why(ready)} To see all of it: {where}"
         return seen.but(Finding("Approved", False, "DatasetNotReady", message))
     dataset = Dataset.model_validate({name: value for name, value in found.items() if name != "status"})
     approval = judge(task, dataset)
     if approval.verdict == "Denied":
         return seen.but(_denied(approval.reason, approval.message))
+    if objection := admitting.objection(task, dataset, found.get("status", {})):
+        return seen.but(objection)
     approved = Finding("Approved", approval.verdict == "Approved", approval.reason, approval.message)
     if approval.verdict != "Approved":
         return seen.but(approved)
-    admitted = Finding("Admitted", True, "NoBudget", "The Dataset has no privacy budget: nothing had to be reserved.")
-    return replace(seen, dataset=dataset).but(approved, admitted)
+    return replace(seen, dataset=dataset).but(approved)
+
+
+def _why(ready: Mapping[str, Any] | None) -> str:
+    """The hub is told this, too: nothing of the data, or of the ledger, but what kind of trouble there is."""
+    if ready is None:
+        return "It was not looked at yet."
+    return str(ready["message"]) if ready["reason"] in _OPEN else f"{ready['reason']}."
 
 
 def _denied(reason: str, message: str) -> Finding:
@@ -146,6 +174,20 @@ async def stop(context: Context, seen: Seen) -> Seen:
         return seen
     await _let_go(context, seen)
     return seen.but(Finding("Training", False, "NotApproved", "The hospital does not agree to it now."))
+
+
+async def pay_off(context: Context, seen: Seen) -> Seen:
+    """What is kept in the ledger for a part that is over, or does not run now, is free again."""
+    found = {finding.type: finding for finding in seen.findings}
+    done, admitted = found.get("Done"), found.get("Admitted")
+    if not (done or admitted is None or admitted.holds is not True):
+        return seen
+    kept = seen.document.get("status", {}).get("epsilonReserved", "0")
+    key = key_of(HOSPITAL_TASK, seen.document)
+    if float(kept) == 0 and key not in context.ledgers.promises:
+        return seen
+    statement = await admitting.release(context, key, seen.task, "Finished" if done else "Withdrawn")
+    return replace(seen, statement=statement)
 
 
 async def train(context: Context, seen: Seen) -> Seen:
@@ -212,11 +254,23 @@ def _ended(seen: Seen) -> tuple[Finding, ...]:
         return Finding("Training", False, "Finished", message), Finding("Done", True, "Finished", message)
     if failed := holds(conditions, "Failed") and condition(conditions, "Failed"):
         containers = seen.pod.get("status", {}).get("containerStatuses", ()) if seen.pod else ()
+        if _exhausted(str(failed.get("message", "")), containers):
+            message = "The privacy budget is spent, or what the job promised to spend: the others go on without it."
+            return tuple(
+                Finding(kind, holds_now, "BudgetExhausted", message)
+                for kind, holds_now in (("Training", False), ("Done", True))
+            )
         last = " ".join(pods.last_words(each) for each in containers)
         again = f"kubectl -n {seen.document['metadata']['namespace']} delete job {seen.job['metadata']['name']}"  # type: ignore[index]
         message = f"{failed.get('message', 'It failed.')} {last} To start it again: {again}"
         return (Finding("Training", False, "TrainerFailed", message),)
     return ()
+
+
+def _exhausted(message: str, containers: Sequence[Document]) -> bool:
+    """Whether it ended because the ledger affords no more. Its pod may be gone; then the Job tells the exit code."""
+    codes = {pods.exit_code(each) for each in containers}
+    return trainer.EXIT_EXHAUSTED in codes or f"exit code {trainer.EXIT_EXHAUSTED} " in f"{message} "
 
 
 def _listen(context: Context, seen: Seen) -> None:
@@ -258,10 +312,22 @@ def report(seen: Seen) -> dict[str, Any]:
     conditions = settle(before.get("conditions", ()), seen.findings, generation, seen.now)
     status: dict[str, Any] = before | {"observedGeneration": generation, "conditions": conditions}
     if seen.progress:
-        status |= {"round": seen.progress.round, "attempts": seen.progress.attempts, "epsilonSpent": "0"}
+        status |= {"round": seen.progress.round, "attempts": seen.progress.attempts}
+    status |= _epsilon(seen)
     state, message = _state(conditions, seen.progress)
     status |= {"state": state, "message": message}
     return status
+
+
+def _epsilon(seen: Seen) -> dict[str, str]:
+    """What the job has spent here, by the ledger or, if that is newer, by the trainer; and what is kept for it."""
+    told = [seen.progress.epsilon] if seen.progress else []
+    if seen.statement:
+        told.append(rounded_up(seen.statement.spent_by_job))
+        told.append(str(seen.document.get("status", {}).get("epsilonSpent", "0")))
+    spent = {"epsilonSpent": max(told, key=float)} if told else {}
+    kept = {"epsilonReserved": rounded_up(max(0.0, seen.statement.reserved_for_job))} if seen.statement else {}
+    return spent | kept
 
 
 def _state(conditions: list[dict[str, Any]], progress: TrainerProgress | None) -> tuple[str, str]:
@@ -272,6 +338,9 @@ def _state(conditions: list[dict[str, Any]], progress: TrainerProgress | None) -
     if not holds(conditions, "Approved"):
         found = condition(conditions, "Approved")
         return (str(found["reason"]), str(found["message"])) if found else ("Offered", "")
+    admitted = condition(conditions, "Admitted")
+    if admitted and admitted["status"] == "False":
+        return str(admitted["reason"]), str(admitted["message"])
     training = condition(conditions, "Training")
     if training is None:
         return "Approved", ""

@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Any
 
 from consilia.errors import IdentityError
-from consilia.wire.identity import Identity, PublicKey
+from consilia.wire.identity import PublicKey
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import DATASET, NAMESPACE, SECRET
-from consilia_operator.manifests.aggregator import AGGREGATOR, PUBLIC_FILE, encoded, identity_files
-from consilia_operator.names import HOSPITAL, HUB, IDENTITY, labels
+from consilia_operator.manifests.aggregator import AGGREGATOR, PUBLIC_FILE
+from consilia_operator.manifests.identity import new_identity
+from consilia_operator.names import HUB, IDENTITY
 from consilia_operator.store import Document, Key
 
 _LOOK_AGAIN = 30.0
@@ -31,6 +32,8 @@ async def reconcile(context: Context, key: Key) -> float | None:
         if isinstance(shown, str):
             status |= {"publicKey": shown, "datasets": _datasets(context, key.name)}
             status.setdefault("lastHeartbeat", timestamp(now()))
+            if head := _head(context, key.name, before):
+                status["ledger"] = head
     available = Finding("Available", joined.holds, joined.reason, "It is a namespace of this cluster.")
     status["conditions"] = settle(before.get("conditions", ()), [joined, available], generation, now())
     await write_status(context, document, status)
@@ -74,7 +77,7 @@ async def show_key(context: Context, namespace: str) -> str | Finding:
     """The hospital's public key, or why it shows none; its key pair is made where there is none, never written over."""
     secret = await context.api.get(SECRET, namespace, IDENTITY)
     if secret is None:
-        secret = await context.api.create_once(_identity(namespace))
+        secret = await context.api.create_once(new_identity(namespace))
     try:
         shown = base64.b64decode(secret.get("data", {})[PUBLIC_FILE]).decode()
         PublicKey.from_text(shown)
@@ -83,13 +86,6 @@ async def show_key(context: Context, namespace: str) -> str | Finding:
         message = f"The Secret {namespace}/{IDENTITY} holds no key in {PUBLIC_FILE}. Have it made anew: {where}"
         return Finding("Joined", False, "IdentityDamaged", message)
     return shown
-
-
-def _identity(namespace: str) -> Document:
-    metadata = {"name": IDENTITY, "namespace": namespace, "labels": labels("identity") | {HOSPITAL: namespace}}
-    files = identity_files(Identity.generate(namespace))
-    return {"apiVersion": SECRET.api_version, "kind": SECRET.kind, "metadata": metadata, "type": "Opaque",
-            "immutable": True, "data": encoded(files)}  # fmt: skip
 
 
 def compare(hospital: Document, shown: str) -> Finding:
@@ -104,3 +100,11 @@ def compare(hospital: Document, shown: str) -> Finding:
 def _datasets(context: Context, namespace: str) -> list[dict[str, Any]]:
     found = sorted(context.store.all(DATASET, namespace), key=lambda each: str(each["metadata"]["name"]))
     return [{"name": each["metadata"]["name"], "unit": each["spec"].get("unit", "Record")} for each in found][:256]
+
+
+def _head(context: Context, namespace: str, before: Document) -> Document | None:
+    """The newest end of the hospital's ledger that was ever seen: it stays here when a Dataset is deleted."""
+    statuses = (each.get("status", {}) for each in context.store.all(DATASET, namespace))
+    told = [{"entries": each["ledgerEntries"], "head": each["ledgerHead"]} for each in statuses if "ledgerHead" in each]
+    seen = [before["ledger"], *told] if "ledger" in before else told
+    return max(seen, key=lambda head: int(head["entries"]), default=None)

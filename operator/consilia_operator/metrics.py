@@ -8,7 +8,10 @@ from consilia import __version__
 
 JOB_STATES = ("Pending", "Running", "Suspended", "Succeeded", "Failed")
 _RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-DENIALS = ("DeniedByHospital", "Invalid", "OfferMismatch", "PodTemplateRefused", "NotSupported")
+DENIALS = (
+    "DeniedByHospital", "Invalid", "OfferMismatch", "PodTemplateRefused", "NotSupported",
+    "PrivacyRequired", "UnitMismatch", "BudgetExceeded", "PrivacyImpossible",
+)  # fmt: skip
 
 
 class Metrics:

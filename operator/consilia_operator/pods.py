@@ -77,6 +77,12 @@ def last_words(container: Document) -> str:
     return f"It ended last with {how}: {_short(said, end=True)}" if said else f"It ended last with {how}."
 
 
+def exit_code(container: Document) -> int | None:
+    """With what it ended, if it did."""
+    ended = container.get("state", {}).get("terminated")
+    return int(ended["exitCode"]) if ended else None
+
+
 def restarts(pod: Document) -> int:
     """How often its containers were started again."""
     return sum(each.get("restartCount", 0) for each in _containers(pod.get("status", {})))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from consilia.api import FederatedJob
@@ -77,6 +78,7 @@ def report(seen: Seen) -> dict[str, Any]:
         status |= _progress(seen.job, seen.progress)
     if seen.job and seen.admission.yes and not seen.unheard:
         status["hospitals"] = hospital_rows.rows(seen.admission.hospitals, seen.tasks, seen.progress)
+        status |= _epsilon(seen, status["hospitals"])
     if finished(conditions):
         status["completionTime"] = timestamp(seen.now)
     status["summary"] = _summary(seen, status)
@@ -190,7 +192,6 @@ def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
         "round": progress.round,
         "roundsCompleted": progress.rounds_completed,
         "updatesReceived": progress.updates_received,
-        "epsilon": {"maxSpent": "0"},
     }
     if progress.started is not None:
         found["startTime"] = timestamp(datetime.fromtimestamp(progress.started, UTC))
@@ -202,6 +203,19 @@ def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
         uri = f"kafka:///{topics.model(job.log_name)}"
         found["model"] = {"uri": uri, "digest": progress.model.digest, "round": progress.model.round}
     return found
+
+
+def _epsilon(seen: Seen, rows: Sequence[Document]) -> dict[str, Any]:
+    """The most that a hospital has spent; without privacy there is nothing that is bounded, so nothing is spent."""
+    told = [str(row["epsilonSpent"]) for row in rows if "epsilonSpent" in row]
+    if "privacy" not in seen.document["spec"]:
+        return {"epsilon": {"maxSpent": "0"}} if seen.progress else {}
+    return {"epsilon": {"maxSpent": max(told, key=float)}} if told else {}
+
+
+def _two_digits(amount: str) -> str:
+    """As people read it, and no less than it is."""
+    return f"{Decimal(amount).quantize(Decimal('0.01'), rounding=ROUND_UP).normalize():f}" if amount else ""
 
 
 def _metrics(job: FederatedJob, progress: JobProgress) -> list[dict[str, str]]:
@@ -222,7 +236,7 @@ def _summary(seen: Seen, status: Mapping[str, Any]) -> dict[str, str]:
         "rounds": f"{status.get('roundsCompleted', 0)}/{total}",
         "hospitals": f"{ready}/{len(rows)}" if rows else "",
         "metric": f"{metrics[0]['name']} {float(metrics[0]['value']):.4g}" if metrics else "",
-        "epsilon": status.get("epsilon", {}).get("maxSpent", ""),
+        "epsilon": _two_digits(status.get("epsilon", {}).get("maxSpent", "")),
     }
 
 

@@ -23,6 +23,7 @@ from consilia_operator.context import Context
 from consilia_operator.health import serve
 from consilia_operator.heartbeat import Heartbeat
 from consilia_operator.lease import Lease
+from consilia_operator.ledgers import Ledgers
 from consilia_operator.metrics import JOB_STATES, Metrics
 from consilia_operator.names import FIELD_MANAGER, HUB, MANAGED_BY
 from consilia_operator.progress_watch import ProgressWatch, new_session
@@ -124,16 +125,18 @@ def make_context(
     Budgets(registry, partial(store.all, kinds.DATASET))
     for state in JOB_STATES:
         metrics.jobs.labels(state).set_function(partial(count, store, state))
+    applying = Applying(api, store)
     return Context(
         settings=settings,
         namespace=place.namespace,
         api=api,
         store=store,
         queue=queue,
-        applying=Applying(api, store),
+        applying=applying,
         progress=ProgressWatch(session, queue.add),
         transport=Transports(api, settings, place.namespace),
         metrics=metrics,
+        ledgers=Ledgers(api=api, applying=applying, settings=settings, operator_namespace=place.namespace),
     )
 
 

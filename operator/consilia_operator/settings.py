@@ -41,6 +41,10 @@ class Sizes(Section):
         default={"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "8Gi"}},
         description="Of a trainer, beside its GPUs; `resources.podTemplate` has the last word.",
     )
+    ledger: Resources = Field(
+        default={"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        description="Of a hospital's ledger, and of what looks at its data.",
+    )
     kafka: Resources = Field(
         default={"requests": {"cpu": "250m", "memory": "768Mi"}, "limits": {"memory": "1536Mi"}},
         description="Of a broker of managed Kafka.",
@@ -55,6 +59,10 @@ class Storage(Section):
     )
     trainer: str = Field(
         default="2Gi", description="The claim of each trainer for updates on their way: twice the model, and room."
+    )
+    ledger: str = Field(
+        default="1Gi",
+        description="The claim of each hospital's ledger, which is never deleted: a kilobyte a round of every job.",
     )
 
 

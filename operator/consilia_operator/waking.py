@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from consilia_operator import kinds
 from consilia_operator.conditions import finished, holds
-from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, KAFKA, TASK
-from consilia_operator.store import Document, Key, Store
+from consilia_operator.manifests.ledger import COMPONENT_NAME as LEDGER_COMPONENT
+from consilia_operator.names import COMPONENT, DATASET, JOB, JOB_NAMESPACE, KAFKA, TASK
+from consilia_operator.store import Document, Key, Store, key_of
 
 OURS = (kinds.FEDERATED_JOB, kinds.HOSPITAL, kinds.DATASET, kinds.HOSPITAL_TASK)
 KAFKA_COMPONENT = KAFKA.removeprefix("consilia-")
@@ -24,6 +25,10 @@ def wake(store: Store, key: Key, document: Document) -> Iterator[Key]:
     if labels.get(COMPONENT) == KAFKA_COMPONENT:
         yield Key(kinds.STATEFUL_SET, key.namespace, KAFKA)
         yield from _waiting_jobs(store, key.namespace, "TransportReady")
+    elif labels.get(COMPONENT) == LEDGER_COMPONENT:
+        yield from (key_of(kinds.DATASET, each) for each in store.all(kinds.DATASET, key.namespace))
+    elif DATASET in labels:
+        yield Key(kinds.DATASET, key.namespace, labels[DATASET])
     elif TASK in labels:
         yield Key(kinds.HOSPITAL_TASK, key.namespace, labels[TASK])
     elif JOB in labels:
@@ -38,6 +43,7 @@ def _dependents(store: Store, key: Key, document: Document) -> Iterator[Key]:
             yield from _offers_of(store, key)
             yield from _hospitals_called(store, key.namespace)
         case kinds.HOSPITAL_TASK:
+            yield Key(kinds.DATASET, key.namespace, document["spec"]["dataset"])
             labels = document["metadata"].get("labels", {})
             if labels.get(JOB) and labels.get(JOB_NAMESPACE):  # somebody may have made one by hand
                 yield Key(kinds.FEDERATED_JOB, labels[JOB_NAMESPACE], labels[JOB])

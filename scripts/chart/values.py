@@ -84,6 +84,17 @@ class Rbac(_Values):
     )
 
 
+class Admission(_Values):
+    """ValidatingAdmissionPolicies: what the cluster refuses, whoever asks."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Refuse, where the cluster has ValidatingAdmissionPolicies (Kubernetes 1.30), that somebody raises "
+        "a privacy budget without the verb `raisebudget`, deletes a ledger without `deleteledger`, or writes into a "
+        "status what the ledger says. Needs rights on the whole cluster to install.",
+    )
+
+
 class ServiceAccount(_Values):
     """The operator's identity."""
 
@@ -123,7 +134,8 @@ class Metrics(_Values):
 
     service_monitor: Monitor = Field(default=Monitor(), description="The operator's metrics.")
     pod_monitor: Monitor = Field(
-        default=Monitor(), description="The metrics of aggregators and trainers, in all namespaces looked after."
+        default=Monitor(),
+        description="The metrics of aggregators, trainers and ledgers, in all namespaces looked after.",
     )
     prometheus_rule: Rules = Field(default=Rules(), description="The alerts.")
     dashboards: Dashboards = Field(default=Dashboards(), description="The dashboards.")
@@ -185,6 +197,7 @@ class ChartValues(_Values):
     )
     crds: Crds = Field(default=Crds(), description="The four CustomResourceDefinitions.")
     rbac: Rbac = Field(default=Rbac(), description="What the operator may do, and who may use its resources.")
+    admission: Admission = Field(default=Admission(), description="What the cluster refuses, whoever asks.")
     service_account: ServiceAccount = Field(default=ServiceAccount(), description="The operator's identity.")
     metrics: Metrics = Field(default=Metrics(), description="What Prometheus and Grafana are given.")
     network_policy: NetworkPolicy = Field(default=NetworkPolicy(), description="What the operator may reach.")

@@ -5,9 +5,11 @@ from scripts.dashboards.panels import JOB, NAMESPACE, SELECTED, WINDOW, Dashboar
 HOSPITAL = Variable(name="hospital", title="Hospital", series="consilia_privacy_epsilon_spent", label="hospital")
 OURS = 'hospital=~"$hospital"'
 JOBS = "sum by (hospital, dataset) (max by (namespace, job, hospital, dataset) ({}))"
-"""Over all jobs on a dataset: an upper bound of what the hospital's ledger composes."""
-SPENT_NOW = JOBS.format(f"consilia_privacy_epsilon_spent{{{OURS}}}")
-SPENT = JOBS.format(f"max_over_time(consilia_privacy_epsilon_spent{{{OURS}}}[$__range])")
+"""Over all jobs on a dataset: for data that no ledger speaks of."""
+LEDGER = f"max by (hospital, dataset) (consilia_privacy_dataset_epsilon_spent{{{OURS}}})"
+"""By the hospital's own ledger, over all jobs that ever were."""
+SPENT_NOW = f"({LEDGER} or {JOBS.format(f'consilia_privacy_epsilon_spent{{{OURS}}}')})"
+SPENT = f"({LEDGER} or {JOBS.format(f'max_over_time(consilia_privacy_epsilon_spent{{{OURS}}}[$__range])')})"
 """With jobs that have ended in the time that is shown: their trainers are gone, what they spent is not given back."""
 BUDGET = f"max by (hospital, dataset) (consilia_privacy_epsilon_budget{{{OURS}}})"
 """+Inf where the dataset has none."""
@@ -31,7 +33,7 @@ NOW = Row(
         Panel(
             kind="stat",
             title="Largest ε",
-            description="At any one hospital, by all jobs in the time that is shown.",
+            description="At any one hospital, by all jobs that its ledger knows of.",
             queries=(Query(f"max({SPENT})"),),
             unit="none",
             columns=6,
@@ -81,7 +83,7 @@ BUDGETS = Row(
         Panel(
             kind="table",
             title="ε by hospital and dataset",
-            description="By the jobs in the time that is shown. The hospital's own ledger decides, and forgets none.",
+            description="By the hospital's own ledger, which decides, and forgets no job.",
             queries=(Query(SPENT), Query(BUDGET), Query(f"{BUDGET} - {SPENT}")),
             unit="none",
             decimals=3,
@@ -90,7 +92,7 @@ BUDGETS = Row(
         Panel(
             kind="timeseries",
             title="ε spent",
-            description="Dataset by dataset, over all running jobs: an upper bound of what the ledger composes.",
+            description="Dataset by dataset, as the hospital's ledger composes all jobs; it never falls.",
             queries=(Query(SPENT_NOW, EACH),),
             unit="none",
             columns=8,

@@ -51,4 +51,6 @@ def _type(annotation: object) -> str:
         return "one of " + ", ".join(f"`{each}`" for each in inner)
     if origin is typing.Annotated or inner:
         return _type(inner[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "object, see below"
     return {Path: "path", str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]

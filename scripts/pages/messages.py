@@ -21,7 +21,7 @@ A message is one record on the log: its value is the canonical JSON of these fie
 How they travel, and in which order, is in [Wire format](../concepts/wire-format.md). A field that is not listed makes a
 message `Malformed`. A field whose value is absent is left out; `null` is never sent."""
 
-PARTS = (messages.Payload, messages.CountedUpdate, messages.RefusedUpdate)
+PARTS = (messages.Payload, messages.LedgerHead, messages.CountedUpdate, messages.RefusedUpdate)
 TEST_KEY = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
 """The secret key of RFC 8032, section 7.1, TEST 1."""
 

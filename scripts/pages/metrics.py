@@ -5,15 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from consilia.errors import LedgerError
+from consilia.wire.identity import Identity
 from consilia_operator.budgets import Budgets
 from consilia_operator.metrics import Metrics as OperatorMetrics
+from consilia_workers.ledger_service import Desk, Figures
 from consilia_workers.status import aggregator_metrics, trainer_metrics
 from scripts.pages.markdown import page, table
 
 INTRODUCTION = """\
-Aggregator and trainers serve these at `/metrics` on their status port, which they have in a cluster, the operator
-its own. Each metric but `consilia_build_info` comes from exactly one program. Seconds and bytes throughout; no label
-grows with the rounds; a series goes with its pod, and counters begin anew with it, as Prometheus expects.
+Aggregator and trainers serve these at `/metrics` on their status port, which they have in a cluster, ledger and
+operator on their own. Each metric but `consilia_build_info` comes from exactly one program. Seconds and bytes
+throughout; no label grows with the rounds; a series goes with its pod, and counters begin anew with it, as Prometheus
+expects.
 
 The label `job` is the FederatedJob's name. Prometheus has a label of that name too: scrape with `honorLabels: true`, as
 the chart's PodMonitors do. Beside these, every program tells the usual `process_*` figures about itself: CPU, memory,
@@ -25,9 +29,16 @@ def _operator(registry: CollectorRegistry) -> None:
     Budgets(registry, list)
 
 
+def _ledger(registry: CollectorRegistry) -> None:
+    nothing = LedgerError("")
+    Figures(registry, "", nothing)  # type: ignore[arg-type] (it is looked at when somebody asks, which nobody does)
+    Desk(Identity.generate("ledger"), nothing, registry)
+
+
 PROGRAMS: tuple[tuple[str, Callable[[CollectorRegistry], object]], ...] = (
     ("Aggregator", aggregator_metrics.Metrics),
     ("Trainer", trainer_metrics.Metrics),
+    ("Ledger", _ledger),
     ("Operator", _operator),
 )
 """Each program, and what registers its metrics. Add yours here."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from consilia_workers.settings import AggregatorSettings, Settings, TrainerSettings
+from consilia_workers.inspection import InspectionSettings
+from consilia_workers.ledger_service import LedgerSettings
+from consilia_workers.settings import AggregatorSettings, BudgetSettings, Settings, TrainerSettings
 from scripts.pages.fields import fields_table
 from scripts.pages.markdown import fenced, page, table
 
@@ -67,6 +69,9 @@ def settings_page() -> str:
         *_section("Aggregator and trainer", Settings, Settings.model_fields),
         *_section("Aggregator", AggregatorSettings, _own(AggregatorSettings)),
         *_section("Trainer", TrainerSettings, _own(TrainerSettings)),
+        *_section("The budget that a trainer sets", BudgetSettings, BudgetSettings.model_fields),
+        *_section("Ledger", LedgerSettings, LedgerSettings.model_fields),
+        *_section("Inspection", InspectionSettings, InspectionSettings.model_fields),
         "A trainer's file:",
         fenced(EXAMPLE.model_dump_json(indent=2), "json"),
         "## Environment variables",

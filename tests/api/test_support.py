@@ -18,7 +18,6 @@ NOWHERE = (
         {"rounds": {"count": 1, "mode": "Asynchronous", "bufferSize": 1, "maxStaleness": 0}},
         "spec.rounds.mode",
     ),
-    ("FederatedJob", {"privacy": {"epsilon": "1"}}, "spec.privacy"),
     *(
         ("FederatedJob", {**QUORUM, "secureAggregation": {"mode": mode}}, "spec.secureAggregation.mode")
         for mode in ("Masking", "ThreeParty", "CKKS", "Paillier")
@@ -33,8 +32,6 @@ NOWHERE = (
     ),
     ("FederatedJob", {"personalization": {"localParameters": ["head.*"]}}, "spec.personalization"),
     ("FederatedJob", {"stream": {"topic": "beds", "trigger": {"records": 1}}}, "spec.stream"),
-    ("Dataset", {"unit": "Patient"}, "spec.unit"),
-    ("Dataset", {"privacyBudget": {"epsilon": "1", "delta": "1e-5"}}, "spec.privacyBudget"),
 )
 
 # The same for an offer to a hospital, which no local run takes as such.
@@ -121,9 +118,9 @@ def test_a_kafka_that_asks_for_no_secret_works_already():
 
 
 def test_all_that_does_not_work_is_named_at_once():
-    changes = {"privacy": {"epsilon": "1"}, "transport": {"managed": {}}, "resources": {"gpu": 1}}
+    changes = {"compression": {"codec": "Int8"}, "transport": {"managed": {}}, "resources": {"gpu": 1}}
     found = unsupported(FederatedJob.model_validate(document("FederatedJob", changes)))
-    assert [problem.path for problem in found] == ["spec.privacy", "spec.transport.managed", "spec.resources"]
+    assert [problem.path for problem in found] == ["spec.compression.codec", "spec.transport.managed", "spec.resources"]
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLES / "resources").glob("*.yaml")), ids=lambda file: file.name)

@@ -50,9 +50,11 @@ def test_programs_are_scraped_wherever_the_operator_makes_them():
     assert everywhere["namespaceSelector"] == {"any": True}
     assert listed["namespaceSelector"] == {"matchNames": ["hub", "a"]}
     chosen = [
-        part for part in ("aggregator", "trainer", "kafka") if selects(everywhere["selector"], names.labels(part))
+        part
+        for part in ("aggregator", "trainer", "ledger", "inspection", "kafka")
+        if selects(everywhere["selector"], names.labels(part))
     ]
-    assert chosen == ["aggregator", "trainer"]
+    assert chosen == ["aggregator", "trainer", "ledger"]
 
 
 def selects(selector, labels):

@@ -174,7 +174,7 @@ def test_the_network_lets_the_operator_reach_what_it_must_and_nothing_else():
     assert {port["port"] for port in dns["ports"]} == {53}
     assert {port["port"] for port in api["ports"]} == {443, 6443}
     assert own["to"][0]["podSelector"] == {"matchLabels": {"app.kubernetes.io/managed-by": "consilia-operator"}}
-    assert {port["port"] for port in own["ports"]} == {8080, 9094}
+    assert {port["port"] for port in own["ports"]} == {8080, 8085, 9094}
     assert extra == more
     assert "NetworkPolicy" not in kinds(render({"networkPolicy": {"enabled": False}}))
 

@@ -93,7 +93,7 @@ NEEDED = {
 ELSEWHERE = {kinds.LEASE, kinds.NAMESPACE}
 """In its own namespace, and of the cluster."""
 STATUSES = {(kinds.FEDERATED_JOB.group, f"{plural}/status", "patch") for plural in PLURALS}
-OWNERS = {("consilia.dev", f"{owner}/finalizers", "update") for owner in ("federatedjobs", "hospitaltasks")}
+OWNERS = {("consilia.dev", f"{owner}/finalizers", "update") for owner in ("federatedjobs", "datasets", "hospitaltasks")}
 
 
 def test_the_table_above_holds_every_kind_that_the_operator_knows():
@@ -141,9 +141,10 @@ def test_what_the_operator_makes_for_itself_goes_with_the_release():
 
 
 def test_namespaced_it_can_do_without_anything_of_the_cluster():
-    documents = render(MODES["namespaces"] | {"crds": {"install": False}, "rbac": {"namespaceReader": False}})
+    documents = render(MODES["namespaces"] | {"crds": {"install": False}, "rbac": {"namespaceReader": False},
+                                              "admission": {"enabled": False}})  # fmt: skip
     assert {where for where, role in operators(documents)} == {*HOSPITALS, "operators"}
-    assert not [each for each in documents if each["kind"].startswith(("Cluster", "CustomResource"))]
+    assert not [each for each in documents if each["kind"].startswith(("Cluster", "CustomResource", "Validating"))]
     (own,) = (role["rules"] for where, role in operators(documents) if where == "operators")
     assert {verb for group, _, verb in granted(own) if group == "consilia.dev"} == {"list", "watch"}
 
@@ -203,3 +204,20 @@ def test_people_see_with_view_run_jobs_with_edit_and_decide_with_admin():
     for name, role in AGGREGATED.items():
         labels = one(documents, "ClusterRole", role)["metadata"]["labels"]
         assert labels[f"rbac.authorization.k8s.io/aggregate-to-{name}"] == "true"
+
+
+def test_to_raise_a_budget_is_a_right_that_nobody_has_by_editing():
+    documents = render()
+    approver = one(documents, "ClusterRole", "consilia-budget-approver")
+    assert ("consilia.dev", "datasets", "raisebudget") in granted(approver["rules"])
+    assert not [label for label in approver["metadata"]["labels"] if "aggregate-to" in label]
+    others = [each for each in roles(documents) if each is not approver]
+    assert not {"raisebudget", "deleteledger"} & {verb for each in others for _, _, verb in granted(each["rules"])}
+
+
+@each_mode
+def test_the_operator_cannot_delete_what_holds_a_ledger(values):
+    for _, role in operators(render(values)):
+        rights = {(resource, verb) for _, resource, verb in granted(role["rules"])}
+        kept = {"persistentvolumeclaims", "deployments", "secrets", "configmaps", "datasets"}
+        assert not {(resource, verb) for resource in kept for verb in ("delete", "deletecollection")} & rights

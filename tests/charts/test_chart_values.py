@@ -52,9 +52,10 @@ CHANGED = {
     "sizes": {
         "aggregator": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
         "trainer": {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"memory": "8Gi", "cpu": "4"}},
+        "ledger": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
         "kafka": {"requests": {"cpu": "250m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
     },
-    "storage": {"storageClass": "fast", "trainer": "10Gi"},
+    "storage": {"storageClass": "fast", "trainer": "10Gi", "ledger": "2Gi"},
     "certificates": {
         "issuing": "CertManager",
         "issuerRef": {"name": "hospital-ca", "kind": "ClusterIssuer", "group": "cert-manager.io"},

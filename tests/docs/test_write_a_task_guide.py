@@ -30,7 +30,7 @@ MISTAKES = {
     "bfloat16": {"code": TASK + "model(self): return super().model().bfloat16()"},
     "bare number": {"job": ('"0.1"', "0.1")},
     "too few": {"job": ("names: [harbour, meadow]", "names: [harbour]")},
-    "not supported": {"job": ("  evaluation:", '  privacy: {epsilon: "1"}\n  evaluation:')},
+    "not supported": {"job": ("  evaluation:", "  compression: {codec: Int8}\n  evaluation:")},
 }
 
 

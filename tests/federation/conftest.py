@@ -17,8 +17,8 @@ QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4
 @pytest.fixture(scope="module")
 def installation(real_cluster):
     """Anew for each file: the demonstration installs its own."""
-    sizes = {"aggregator": QUICK, "trainer": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
-    storage = {"trainer": "200Mi"}
+    sizes = {"aggregator": QUICK, "trainer": QUICK, "ledger": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
+    storage = {"trainer": "200Mi", "ledger": "100Mi"}
     with installed(real_cluster, operator={"sizes": sizes, "storage": storage, "resyncSeconds": 30}) as found:
         yield found
 

@@ -91,7 +91,7 @@ def test_an_initial_model_that_cannot_be_made_is_explained(tmp_path, entrypoint,
 
 
 def test_threads_are_bounded_although_the_framework_is_loaded_later(tmp_path):
-    fresh = "import os; from consilia_workers.programs import limit_threads; limit_threads(1); import torch; "
+    fresh = "import os; from consilia_workers.trainer_program import limit_threads; limit_threads(1); import torch; "
     done = subprocess.run(
         [sys.executable, "-c", fresh + "print(torch.get_num_threads())"],
         env={name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")},

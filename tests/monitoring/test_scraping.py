@@ -6,12 +6,13 @@ import time
 import pytest
 import yaml
 from chart import MONITORING, one, render
-from made_by_operator import of_aggregator, of_trainer
+from made_by_operator import SETTINGS, of_aggregator, of_trainer
 from monitored import NAMESPACE, watched
 from observed import shown
 from pages import ROOT, blocks_of
 from prometheus import Target, configuration, pod_targets, run_all_panels, running_prometheus
 
+from consilia_operator.manifests import ledger
 from scripts.dashboards.answers import Span
 from scripts.dashboards.pictures import pictures
 
@@ -114,6 +115,7 @@ TASK = {".metadata.namespace": "east", "hospital": "east", "job.name": "j", "job
 PODS = {
     "aggregator": ("n", "status", labels_on_pods(of_aggregator(JOB))),
     "trainer": ("east", "status", labels_on_pods(of_trainer(TASK))),
+    "ledger": ("east", "status", labels_on_pods(ledger.documents("east", SETTINGS, "consilia-system"))),
     "kafka": ("n", "clients", {"app_kubernetes_io_managed_by": "consilia-operator"}),
     "operator": ("consilia-system", "http", {"app_kubernetes_io_name": "consilia"}),
     "stranger": ("n", "http", {"app_kubernetes_io_name": "web"}),
@@ -137,12 +139,13 @@ def test_the_guides_configuration_finds_our_pods_and_labels_them_by_job(tmp_path
         assert scrape.pop("kubernetes_sd_configs") == [{"role": "pod"}]
         scrape["static_configs"] = [discovered(name) for name in PODS]
     with running_prometheus(tmp_path, settings) as prometheus:
-        prometheus.await_series("count(up) == 3")
+        prometheus.await_series("count(up) == 4")
         targets = prometheus.ask("targets", state="active")["activeTargets"]
     labels = {int(target["labels"].pop("instance").split(":")[1]): target["labels"] for target in targets}
     assert {list(PODS)[port - 1]: found for port, found in labels.items()} == {
         "aggregator": {"namespace": "n", "job": "j"},
         "trainer": {"namespace": "n", "job": "j", "hospital": "east"},
+        "ledger": {"namespace": "east", "job": "consilia-programs", "hospital": "east"},
         "operator": {"namespace": "consilia-system", "job": "consilia-operator"},
     }
 
@@ -150,7 +153,7 @@ def test_the_guides_configuration_finds_our_pods_and_labels_them_by_job(tmp_path
 def test_the_charts_pod_monitor_labels_as_the_guides_configuration_does():
     (block,) = (block for block in blocks_of(GUIDE) if block.title)
     programs, _ = yaml.safe_load(block.text)["scrape_configs"]
-    guide = {(*rule["source_labels"], rule["target_label"]) for rule in programs["relabel_configs"][2:]}
+    guide = {(*rule["source_labels"], rule["target_label"]) for rule in programs["relabel_configs"][3:]}
     (endpoint,) = one(render(apis=[MONITORING]), "PodMonitor")["spec"]["podMetricsEndpoints"]
     assert guide == {(*rule["sourceLabels"], rule["targetLabel"]) for rule in endpoint["relabelings"]}
     assert endpoint["honorLabels"]

@@ -68,7 +68,7 @@ def test_a_selector_takes_those_that_carry_all_its_labels():
     [
         ({"rounds.count": 0}, "Invalid", "spec.rounds.count"),
         ({"hospitals.minUpdates": 3}, "Invalid", "minUpdates must not exceed minReady"),
-        ({"privacy": {"epsilon": "1", "delta": "1e-5"}}, "NotSupported", "spec.privacy"),
+        ({"compression": {"codec": "TopK", "ratio": "0.1"}}, "NotSupported", "spec.compression"),
         ({"resources": {"podTemplate": {"spec": {"hostNetwork": True}}}}, "PodTemplateRefused", "hostNetwork"),
     ],
 )

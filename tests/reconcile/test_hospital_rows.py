@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from observed import conditions, progress, shown
 
+from consilia.progress import BUDGET_SPENT
 from consilia_operator import hospital_rows
 from consilia_operator.pods import Trouble, trouble
 
@@ -39,6 +40,10 @@ APPROVED = {"Approved": ("True", "ApprovedByRule")}
         (task(**APPROVED), {"state": "Ready"}, "Ready", ""),
         (task(**APPROVED), {"state": "Late", "message": "no update since 8 s"}, "Late", "no update since 8 s"),
         (task(**APPROVED), {"state": "Left"}, "Dropped", ""),
+        (task(**APPROVED), {"state": "Left", "message": BUDGET_SPENT}, "Exhausted", "Its privacy budget is spent"),
+        (task(**APPROVED, Done=("True", "BudgetExhausted")), None, "Exhausted", "Its privacy budget is spent"),
+        (task(**APPROVED, Admitted=("False", "LedgerUnavailable")), None, "Pending", "LedgerUnavailable"),
+        (task(**APPROVED, Admitted=("False", "Suspended")), None, "Pending", "Its trainer is starting."),
     ],
 )
 def test_a_hospital_is_where_the_aggregator_sees_it_and_else_where_its_task_is(found, part, state, told):
@@ -92,3 +97,15 @@ def test_the_commonest_reason_is_the_one_that_keeps_most_hospitals_away():
     assert hospital_rows.commonest_reason({"a": task(Approved=("False", "DatasetMissing"))}) == "DatasetMissing"
     assert hospital_rows.commonest_reason({"a": task(Denied=("True", "DeniedByHospital"))}) == "DeniedByHospital"
     assert hospital_rows.commonest_reason({"a": task(**APPROVED, Training=("True", "TrainerRunning"))}) == ""
+
+
+def test_what_a_hospital_spent_is_told_for_jobs_with_privacy():
+    plain = task(**APPROVED)
+    plain["status"]["epsilonSpent"] = "1.25"
+    assert "epsilonSpent" not in row(plain)
+    assert row({**plain, "spec": {**plain["spec"], "privacy": {"epsilon": "2"}}})["epsilonSpent"] == "1.25"
+
+
+def test_an_exhausted_hospital_stays_so_when_the_job_is_over():
+    ending = {"outcome": "Succeeded", "reason": "BudgetExhausted"}
+    assert row(task(**APPROVED), {"state": "Left", "message": BUDGET_SPENT}, ending)["state"] == "Exhausted"

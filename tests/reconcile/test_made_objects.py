@@ -10,11 +10,25 @@ from hypothesis import strategies as st
 from made_by_operator import LOG, ROSTER, SETTINGS, of_aggregator, of_trainer
 from observed import shown
 
-from consilia.api import FederatedJob, HospitalTask
+from consilia.api import Dataset, FederatedJob, HospitalTask
 from consilia.wire.config_digest import config_digest
-from consilia_operator.manifests import begun_with, offer
+from consilia_operator.manifests import begun_with, inspection, ledger, offer, pod
 from consilia_operator.manifests.network import LogAddress, address_of
-from consilia_operator.names import BEGUN_WITH, JOB, JOB_NAMESPACE, JOB_UID, MANAGED_BY, QUEUE, TASK, child, task_name
+from consilia_operator.names import (
+    BEGUN_WITH,
+    COMPONENT,
+    JOB,
+    JOB_NAMESPACE,
+    JOB_UID,
+    MANAGED_BY,
+    QUEUE,
+    TASK,
+    child,
+    task_name,
+)
+from consilia_workers.inspection import InspectionSettings
+from consilia_workers.ledger_service import LedgerSettings
+from consilia_workers.programs import EXIT_EXHAUSTED, EXIT_FAILED
 
 CLAIM = {"persistentVolumeClaim": {"claimName": "records", "subPath": "2026/heart.csv"}}
 JOB_NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
@@ -257,3 +271,74 @@ def test_a_trainer_is_found_by_its_job_as_the_aggregator_is():
     labels = one(of_trainer(), "Job")["spec"]["template"]["metadata"]["labels"]
     job = shown("HospitalTask")["spec"]["job"]
     assert (labels[JOB], labels[JOB_NAMESPACE]) == (job["name"], job.get("namespace", "a"))
+
+
+def of_ledger(settings=SETTINGS):
+    return [ledger.claim("a", settings), *ledger.documents("a", settings, "consilia")]
+
+
+def of_inspection(settings=SETTINGS):
+    document = shown("Dataset", {"source": CLAIM, ".metadata.namespace": "a"})
+    parts = inspection.InspectionParts(
+        dataset=Dataset.model_validate(document), document=document,
+        data=pod.data(Dataset.model_validate(document).spec.source),
+    )  # fmt: skip
+    return inspection.documents(parts, settings)
+
+
+def test_a_ledger_is_nobodys_and_its_claim_stays_as_it_was_made():
+    made = of_ledger()
+    assert {each["metadata"]["name"] for each in made} == {"consilia-ledger"}
+    assert all("ownerReferences" not in each["metadata"] for each in made)
+    assert one(made, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    assert one(made, "PersistentVolumeClaim")["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    LedgerSettings.model_validate(started_with(made))
+
+
+def test_a_ledger_is_asked_by_trainers_inspections_and_the_operator_and_asks_nobody():
+    made = of_ledger()
+    policy = one(made, "NetworkPolicy")["spec"]
+    assert policy["egress"] == []
+    ours, others = policy["ingress"]
+    assert [each["podSelector"]["matchLabels"][COMPONENT] for each in ours["from"]] == ["trainer", "inspection"]
+    assert all(set(each) == {"podSelector"} for each in ours["from"]), "of its own namespace"
+    operators, _ = others["from"]
+    assert operators["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "consilia"}
+    (port,) = one(made, "Service")["spec"]["ports"]
+    (served,) = container(one(made, "Deployment"))["ports"]
+    assert port["port"] == served["containerPort"] == started_with(made)["port"] == 8085
+
+
+@pytest.mark.parametrize("made", [of_ledger(), of_inspection()], ids=["ledger", "inspection"])
+def test_what_sees_data_or_keeps_the_ledger_may_do_nothing_else(made):
+    template = next(each["spec"]["template"] for each in made if "template" in each.get("spec", {}))
+    assert template["spec"]["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in template["spec"]
+    (only,) = template["spec"]["containers"]
+    assert only["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "log" not in {volume["name"] for volume in template["spec"]["volumes"]}
+
+
+def test_an_inspection_sees_the_data_read_only_and_reaches_the_ledger_alone():
+    made = of_inspection()
+    (mounted,) = [each for each in container(one(made, "Job"))["volumeMounts"] if each["name"] == "data"]
+    assert mounted["readOnly"] is True
+    policy = one(made, "NetworkPolicy")["spec"]
+    assert policy["ingress"] == []
+    names, asked = policy["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert asked == ledger.egress()
+    InspectionSettings.model_validate(started_with(made))
+
+
+def test_a_private_trainer_reaches_its_ledger_and_another_does_not():
+    private, plain = (of_trainer({"privacy": {"epsilon": "1"}}), of_trainer())
+    assert one(private, "NetworkPolicy")["spec"]["egress"][2:] == [ledger.egress()]
+    assert len(one(plain, "NetworkPolicy")["spec"]["egress"]) == 2
+    assert started_with(private)["ledger"] == "http://consilia-ledger.a.svc:8085"
+    assert "ledger" not in started_with(plain)
+
+
+def test_a_trainer_whose_budget_is_spent_is_not_started_again():
+    rules = one(of_trainer(), "Job")["spec"]["podFailurePolicy"]["rules"]
+    assert rules[1]["onExitCodes"]["values"] == [EXIT_FAILED, EXIT_EXHAUSTED]

@@ -126,7 +126,7 @@ def test_what_is_over_stays_as_it_was_whatever_comes_later():
 
 
 def test_an_invalid_job_has_failed_and_says_why():
-    job = shown("FederatedJob", {"privacy": {"epsilon": "1", "delta": "1e-5"}})
+    job = shown("FederatedJob", {"compression": {"codec": "TopK", "ratio": "0.1"}})
     status = report(Seen(document=job, job=None, admission=parse(job), tasks={}, now=NOON))
     assert stands(status, "Failed") == ("True", "NotSupported")
     assert status["summary"]["state"] == "Failed"
@@ -187,3 +187,21 @@ def test_an_aggregator_whose_pod_is_not_let_in_says_why():
     assert "exceeded quota: pods=0" in condition(status["conditions"], "Running")["message"]
     there = report(seen(deployment={"status": {"conditions": [failed]}}, pods=[pod(phase="Running")]))
     assert stands(there, "Running") == ("False", "AggregatorStarting")
+
+
+def test_the_largest_spending_is_told_and_no_smaller_than_it_is():
+    private = {"privacy": {"epsilon": "8", "delta": "1e-5"}}
+    tasks = {}
+    for name, spent in {"a": "2.3012", "b": "0.9"}.items():
+        tasks[name] = shown("HospitalTask", private) | {"status": {"epsilonSpent": spent, "conditions": []}}
+    status = report(seen(TRAINING, private, tasks=tasks))
+    assert status["epsilon"] == {"maxSpent": "2.3012"}
+    assert status["summary"]["epsilon"] == "2.31"
+    assert {row["name"]: row.get("epsilonSpent") for row in status["hospitals"]} == {
+        "a": "2.3012", "b": "0.9", "c": None,
+    }  # fmt: skip
+
+
+def test_a_job_may_succeed_because_budgets_are_spent():
+    ended = SUCCEEDED | {"ending": {"outcome": "Succeeded", "reason": "BudgetExhausted", "message": "After 7 rounds."}}
+    assert stands(report(seen(ended)), "Succeeded") == ("True", "BudgetExhausted")

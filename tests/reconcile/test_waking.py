@@ -3,6 +3,7 @@ from observed import conditions, joined, shown
 
 from consilia_operator import kinds
 from consilia_operator.names import COMPONENT, JOB, JOB_NAMESPACE, KAFKA, TASK
+from consilia_operator.names import DATASET as DATASET_LABEL
 from consilia_operator.store import Key, Store, key_of
 from consilia_operator.waking import wake
 
@@ -35,11 +36,13 @@ def labelled(kind, **labels):
         (WAITING, {"FederatedJob hub/waiting"}),
         (HOSPITAL, {"Hospital hub/a", "FederatedJob hub/waiting"}),
         (DATASET, {"Dataset a/patients", "HospitalTask a/study", "Hospital hub/a"}),
-        (OFFER, {"HospitalTask a/study", "FederatedJob hub/running"}),
-        (BY_HAND, {"HospitalTask a/by-hand"}),
+        (OFFER, {"HospitalTask a/study", "FederatedJob hub/running", "Dataset a/patients"}),
+        (BY_HAND, {"HospitalTask a/by-hand", "Dataset a/other"}),
         (labelled(kinds.JOB, **{TASK: "study"}), {"HospitalTask a/study"}),
         (labelled(kinds.POD, **{JOB: "running"}), {"FederatedJob a/running"}),
         (labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"}), {"StatefulSet a/consilia-kafka"}),
+        (labelled(kinds.DEPLOYMENT, **{COMPONENT: "ledger"}), {"Dataset a/patients"}),
+        (labelled(kinds.JOB, **{COMPONENT: "inspection", DATASET_LABEL: "patients"}), {"Dataset a/patients"}),
         (labelled(kinds.POD), set()),
         ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}, {"Hospital hub/a"}),
     ],

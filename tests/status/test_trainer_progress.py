@@ -61,7 +61,7 @@ def test_a_round_goes_from_training_to_sent(rehearsal):
     trainer = r.start(witness)
     trainer.take_part(opened)
     assert [(each.state, each.round) for each in witness.told] == [
-        ("Training", 0), ("Training", 0), ("Sending", 0), ("Sending", 1),
+        ("Training", 0), ("Training", 0), ("Training", 0), ("Sending", 0), ("Sending", 1),
     ]  # fmt: skip
     assert witness.value("consilia_trainer_attempts_total") == 1
     assert witness.value("consilia_trainer_updates_total") == 1

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 Document = dict[str, Any]
 
 
+@cache
 def our_images() -> list[Image]:
-    """Of the sources as they are now. Their base takes minutes, and is not for a test to make."""
+    """Of the sources as they are when the first test asks. Their base takes minutes, and is not for a test to make."""
     cache = Cache.of_this_user()
     if not shutil.which("buildah") or not any(cache.archives.glob("consilia-worker-*.tar")):
         missing("no images to install: build them with `make images`")

@@ -99,7 +99,6 @@ HOSPITALS = (
     ),
 )  # fmt: skip
 NOT_SUPPORTED = (
-    _never("with privacy", "NotSupported", "spec.privacy", {"privacy": {"epsilon": "1", "delta": "1e-5"}}),
     _never(
         "with secure aggregation", "NotSupported", "Set mode: None",
         {"secureAggregation.mode": "Masking",
@@ -158,8 +157,16 @@ OFFERS = (
         dataset={"source": {"persistentVolumeClaim": {"claimName": "records"}}, **AUTOMATIC},
     ),
     _offered(
-        "for data with a budget", "DatasetNotReady", "privacy budgets come with a later version",
-        dataset={"privacyBudget": {"epsilon": "1", "delta": "1e-5"}, **AUTOMATIC},
+        "for data whose ledger does not answer", "DatasetNotReady", "LedgerUnavailable",
+        dataset={"publicSize": 100, "privacyBudget": {"epsilon": "1", "delta": "1e-5"}, **AUTOMATIC},
+    ),
+    _offered(
+        "with privacy for data of no known size", "PublicSizeMissing", "set spec.publicSize",
+        changes={"privacy": {"epsilon": "1", "delta": "1e-5"}},
+    ),
+    _offered(
+        "for patients where records are counted", "UnitMismatch", "privacy.unit: Record",
+        changes={"privacy": {"epsilon": "1", "delta": "1e-5", "unit": "Patient"}},
     ),
     _offered("that somebody must approve", "WaitingForApproval", "kubectl -n", dataset=BY_HAND),
     _offered(

@@ -7,6 +7,7 @@ from worlds import LAYOUT, World, model_file
 
 from consilia.api import FederatedJob
 from consilia_workers.learner import Learner, Pieces
+from consilia_workers.learning import Learning
 from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox
 from consilia_workers.trainer import Trainer
@@ -52,8 +53,32 @@ class Rehearsal:
     def folder(self) -> Path:
         return self.world.folder / self.name
 
+    def push(self) -> None:
+        """The aggregator does what it can; for whenever the trainer waits."""
+        aggregator = self.world.aggregator
+        standing, reception = aggregator._standing, aggregator._reception
+        reception.read(standing.opened)
+        if standing.finished:
+            return
+        if standing.opened:
+            if reception.arrived:
+                aggregator.close_round(standing.opened)
+                self.push()
+        elif not aggregator.rounds_left():
+            aggregator.succeed({})
+        elif reception.present:
+            aggregator.open_round()
+
     def start(self, observer: TrainerObserver = UNOBSERVED) -> Trainer:
         """As after a start or a restart: nothing but the folder and the log is left of an older one."""
         log = self.world.open()
         uplink = Uplink(log, "job", self.world.keys[self.name])
-        return Trainer(self.world.job, self.learner, log, uplink, self.world.roster, Outbox(self.folder), observer)
+        return Trainer(
+            self.world.job,
+            Learning(learner=self.learner),
+            log,
+            uplink,
+            self.world.roster,
+            Outbox(self.folder),
+            observer,
+        )

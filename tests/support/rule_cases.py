@@ -139,6 +139,39 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
         {"privacy": {"epsilon": "1", "noiseMultiplier": "1"}},
         "privacy needs exactly one of epsilon and noiseMultiplier",
     ),
+    (
+        "FederatedJob",
+        {"privacy": {"epsilon": "1", "sampleRate": "0.1", "mechanism": "Laplace"}},
+        "sampleRate has an effect with mechanism DPSGD only",
+    ),
+    (
+        "FederatedJob",
+        {"privacy": {"epsilon": "1", "evaluationNoise": "10"}},
+        "evaluationNoise has an effect with evaluation Charged only",
+    ),
+    (
+        "FederatedJob",
+        {"privacy": {"epsilon": "1", "evaluation": "Charged", "mechanism": "Gaussian"}},
+        "with Gaussian and Laplace the task's own code computes metrics",
+    ),
+    (
+        "FederatedJob",
+        {"privacy": {"epsilon": "1", "evaluation": "Charged", "unit": "Patient"}},
+        "a charged evaluation counts records, so it cannot hide patients with several",
+    ),
+    (
+        "FederatedJob",
+        {
+            "privacy": {"epsilon": "1"},
+            "evaluation.stopWhen": [{"metric": "loss", "operator": "LessOrEqual", "value": "0.1"}],
+        },
+        "stopWhen needs metrics, which stay in the hospitals with privacy.evaluation Local",
+    ),
+    (
+        "FederatedJob",
+        {"privacy": {"epsilon": "1"}, "training.precision": "BFloat16"},
+        "DPSGD clips gradients in float32",
+    ),
     ("FederatedJob", {"transport": {}}, "transport needs exactly one of managed, strimzi and external"),
     (
         "FederatedJob",
@@ -155,6 +188,7 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ),
     ("Dataset", {"approval": {"mode": "Automatic"}}, "mode Automatic needs images or tasks to approve"),
     ("Dataset", {"approval": {"images": [IMAGE]}}, "mode Automatic needs images or tasks to approve"),
+    ("Dataset", {"privacyBudget": {"epsilon": "1", "delta": "1e-5"}}, "privacyBudget needs publicSize"),
 )
 
 _TASK_FIXED: dict[str, Any] = {
@@ -181,7 +215,11 @@ _JOB_FIXED: dict[str, Any] = {
     "transport": {"managed": {}},
     "resources": {"gpu": 1},
 }
-_BUDGET = {"epsilon": "1", "delta": "1e-5"}
+
+
+def _budget(**changes: Any) -> dict[str, Any]:
+    return {"publicSize": 100, "privacyBudget": {"epsilon": "1", "delta": "1e-5", **changes}}
+
 
 TRANSITION_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     *(
@@ -199,14 +237,15 @@ TRANSITION_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = 
         for after in ({"accepted": True, "publicKey": OTHER_KEY}, {"accepted": True})
     ),
     ("Dataset", {}, {"unit": "Patient"}, "unit cannot be changed"),
-    ("Dataset", {"privacyBudget": _BUDGET}, {}, "privacyBudget cannot be removed"),
+    ("Dataset", _budget(), {"publicSize": 100}, "privacyBudget cannot be removed"),
+    ("Dataset", _budget(), _budget(epsilon="1.5"), "epsilon may be lowered, and raised with an approval"),
     (
         "Dataset",
-        {"privacyBudget": _BUDGET},
-        {"privacyBudget": {**_BUDGET, "epsilon": "1.5"}},
-        "epsilon may be lowered, never raised",
+        _budget(),
+        _budget(epsilon="1.5", approval={"epsilon": "2", "by": "Board", "reason": "new cohort"}),
+        "epsilon may be lowered, and raised with an approval",
     ),
-    ("Dataset", {"privacyBudget": _BUDGET}, {"privacyBudget": {**_BUDGET, "delta": "1e-6"}}, "delta cannot be changed"),
+    ("Dataset", _budget(), _budget(delta="1e-6"), "delta cannot be changed"),
 )
 """Kind, the document before, the document after, how the message begins."""
 
@@ -217,7 +256,12 @@ ALLOWED_CHANGES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("Hospital", {"accepted": True}, {"accepted": True, "publicKey": KEY}),
     ("Hospital", {"accepted": True, "publicKey": KEY}, {"publicKey": OTHER_KEY}),
     ("Hospital", {"publicKey": KEY}, {"accepted": True, "publicKey": OTHER_KEY}),
-    ("Dataset", {"privacyBudget": _BUDGET}, {"privacyBudget": {**_BUDGET, "epsilon": "0.5"}}),
+    ("Dataset", _budget(), _budget(epsilon="0.5")),
+    (
+        "Dataset",
+        _budget(),
+        _budget(epsilon="1.5", approval={"epsilon": "1.5", "by": "Board", "reason": "new cohort"}),
+    ),
     ("Dataset", {}, {"source": {"hostPath": {"path": "/data"}}}),
     ("HospitalTask", {}, {"decision": "Approved"}),
     ("HospitalTask", {"decision": "Approved"}, {"decision": "Denied"}),

@@ -9,6 +9,7 @@ from rehearsal import Rehearsal
 from worlds import World, make_job
 
 from consilia.wire.messages import JobFinished, RoundClosed
+from consilia_workers.learning import Learning
 from consilia_workers.outbox import Outbox
 from consilia_workers.trainer import Trainer, run
 from consilia_workers.uplink import Uplink
@@ -18,27 +19,14 @@ ROUNDS = {"count": 2, "deadlineSeconds": 60}
 
 
 class Play(Rehearsal):
-    """The aggregator does what it can whenever the trainer waits."""
-
-    def push(self) -> None:
-        aggregator = self.world.aggregator
-        standing, reception = aggregator._standing, aggregator._reception
-        reception.read(standing.opened)
-        if standing.finished:
-            return
-        if standing.opened:
-            if reception.arrived:
-                aggregator.close_round(standing.opened)
-                self.push()
-        elif not aggregator.rounds_left():
-            aggregator.succeed({})
-        elif reception.present:
-            aggregator.open_round()
+    """With a plug in its log."""
 
     def run(self, plug: Plug) -> JobFinished:
         log = Plugged(self.world.open(), plug, self.push)
         uplink = Uplink(log, "job", self.world.keys[self.name])
-        return run(Trainer(self.world.job, self.learner, log, uplink, self.world.roster, Outbox(self.folder)))
+        return run(
+            Trainer(self.world.job, Learning(learner=self.learner), log, uplink, self.world.roster, Outbox(self.folder))
+        )
 
 
 def outcome(monkeypatch, folder: Path, at: int) -> tuple[Plug, list[RoundClosed]]:

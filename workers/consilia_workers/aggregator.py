@@ -57,7 +57,8 @@ def run(aggregator: "Aggregator") -> JobFinished:
         aggregator.await_quorum()
         while aggregator.rounds_left():
             opened = aggregator.open_round()
-            aggregator.collect(opened)
+            if not aggregator.collect(opened):
+                break
             aggregator.close_round(opened)
         return aggregator.succeed(aggregator.evaluate())
     except FencedError:
@@ -197,7 +198,13 @@ class Aggregator:
         """Whether another round is to come: not all done, and no stop condition met."""
         last = self._standing.last
         stop = last is not None and reached(last.metrics, self._spec.evaluation.stop_when)
-        return self._standing.closed < self._spec.rounds.count and not stop
+        return self._standing.closed < self._spec.rounds.count and not stop and not self._exhausted()
+
+    def _exhausted(self) -> bool:
+        """Whether a hospital's budget is spent, and the job is to stop for all then."""
+        privacy = self._spec.privacy
+        stops = privacy is not None and privacy.on_exhausted == "StopJob"
+        return stops and "Exhausted" in self._reception.left.values()
 
     def open_round(self) -> RoundOpened:
         """Announce the next round, or go on with the one that was open before a restart."""
@@ -231,8 +238,8 @@ class Aggregator:
             return self._standing.last.model
         return describe(self._model.chunk(self._log, index) for index in range(self._layout.chunks))
 
-    def collect(self, opened: RoundOpened) -> None:
-        """Take in updates until the rules say that the round may close.
+    def collect(self, opened: RoundOpened) -> bool:
+        """Take in updates until the rules say that the round may close; False if it is given up, and the job ends.
 
         Raises:
             QuorumError: the rules say that it cannot.
@@ -240,10 +247,12 @@ class Aggregator:
         deadline = monotonic() + self._spec.rounds.deadline_seconds
         while True:
             self._read(opened)
+            if self._exhausted():
+                return False
             attendance = self._attendance(overdue=monotonic() >= deadline)
             match self._quorum.decide(attendance):
                 case "Close":
-                    return
+                    return True
                 case "Fail":
                     raise QuorumError(self._why(opened, attendance))
                 case "Extend":
@@ -351,11 +360,15 @@ class Aggregator:
 
     def succeed(self, metrics: Mapping[str, Metrics]) -> JobFinished:
         """The last word of a job that did what it was asked for."""
-        reason = "AllRounds" if self._standing.closed == self._spec.rounds.count else "StopCondition"
         return self._finish(JobFinished(
-            job=self._name, outcome="Succeeded", reason=reason, rounds=self._standing.closed,
+            job=self._name, outcome="Succeeded", reason=self._reason(), rounds=self._standing.closed,
             model=self._model_payload(), metrics=dict(metrics),
         ))  # fmt: skip
+
+    def _reason(self) -> str:
+        if self._standing.closed == self._spec.rounds.count:
+            return "AllRounds"
+        return "BudgetExhausted" if self._exhausted() else "StopCondition"
 
     def fail(self, error: PermanentError) -> JobFinished:
         """The last word of a job that could not go on; the model of the last closed round stays."""

@@ -25,6 +25,9 @@ class TrainerObserver(Protocol):
     def training(self, round_number: int, attempts: int) -> None:
         """A training begins; `attempts` counts all of this hospital in this job."""
 
+    def spent(self, epsilon: str | None) -> None:
+        """The job has spent so much here; None where nothing is charged."""
+
     def trained(self, seconds: float) -> None:
         """It took so long."""
 
@@ -48,6 +51,9 @@ class Unobserved:
         """Nobody asks."""
 
     def training(self, round_number: int, attempts: int) -> None:
+        """Nobody asks."""
+
+    def spent(self, epsilon: str | None) -> None:
         """Nobody asks."""
 
     def trained(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from consilia.wire.messages import Payload, RoundOpened, Update
 from consilia.wire.payload import describe, read_file, write
@@ -32,6 +32,8 @@ class Sealed:
     """The file with the payload's bytes."""
     sent: bool
     """Whether the log is known to have it."""
+    reservation: int | None = None
+    """What pays for it in the hospital's ledger; None where nothing is charged."""
 
 
 class Attempts(BaseModel):
@@ -73,8 +75,11 @@ class Outbox:
         path = self._folder / _ATTEMPTS
         return Attempts.model_validate_json(path.read_bytes()) if path.exists() else Attempts()
 
-    def seal(self, trained: Pieces, describe: Callable[[Payload], Update]) -> Sealed:
-        """Write the payload, then the header that makes it count; both are on the disk when this returns."""
+    def seal(self, trained: Pieces, describe: Callable[[Payload], Update], reservation: int | None = None) -> Sealed:
+        """Write the payload, then the header that makes it count; both are on the disk when this returns.
+
+        `reservation` is what pays for it.
+        """
         partial = self._partial("payload")
         with partial.open("wb") as file:
             payload = write(file, trained)
@@ -84,8 +89,10 @@ class Outbox:
         path = self._payload(update.round)
         partial.replace(path)
         self._sent(update.round).unlink(missing_ok=True)  # of an update for another offer of this round
+        if reservation is not None:
+            self._store(self._charge(update.round), str(reservation).encode())
         self._store(self._header(update.round), update.model_dump_json(by_alias=True).encode())
-        return Sealed(update=update, payload=path, sent=False)
+        return Sealed(update=update, payload=path, sent=False, reservation=reservation)
 
     def find(self, opened: RoundOpened) -> Sealed | None:
         """The update already made for this very round, if there is one."""
@@ -106,11 +113,13 @@ class Outbox:
         header, payload = self._header(round_number), self._payload(round_number)
         if not header.exists():
             return None
-        with suppress(FileNotFoundError, ValidationError):
+        with suppress(FileNotFoundError, ValueError):
             update = Update.model_validate_json(header.read_bytes())
+            paid = self._charge(round_number)
+            reservation = int(paid.read_bytes()) if paid.exists() else None
             sent = self._sent(round_number).exists()
             if sent or describe(read_file(payload)) == update.payload:
-                return Sealed(update=update, payload=payload, sent=sent)
+                return Sealed(update=update, payload=payload, sent=sent, reservation=reservation)
         logger.warning("the update of round %d in %s is damaged: it is made again", round_number, self._folder)
         return None
 
@@ -142,6 +151,9 @@ class Outbox:
 
     def _header(self, round_number: int) -> Path:
         return self._folder / f"{round_number}.json"
+
+    def _charge(self, round_number: int) -> Path:
+        return self._folder / f"{round_number}.charge"
 
     def _payload(self, round_number: int) -> Path:
         return self._folder / f"{round_number}.safetensors"

@@ -22,7 +22,7 @@ and is named in the job as `task.entrypoint: "package.module:Readmission"`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -63,6 +63,13 @@ class Task(ABC):
         Raises:
             DataError: the data is absent or not what the task expects; say which file or column and what to do.
         """
+
+    def patients(self, source: DataSource, split: Split) -> Sequence[Hashable] | None:
+        """Whose each record of `data` is, in its order; None if every patient has one record, or nobody can tell.
+
+        Needed where a job's `privacy.unit` is `Patient`: all records of a patient then count as one.
+        """
+        return None
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:

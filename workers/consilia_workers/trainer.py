@@ -1,17 +1,18 @@
 """One hospital's part in one job: follow the log, and for each open round train and send. `run` is the whole story.
 
 Nothing leaves the hospital but signed messages and the trained parameters. Kill this process anywhere: it comes back,
-sends the same bytes again if the update was already made, or trains the round again from the same seed if not.
+sends the same bytes again if the update was already made, or trains the round again if not: from the same seed, or
+under differential privacy as another attempt, which the hospital's ledger charges anew.
 """
 
 import logging
 from collections.abc import Iterator
-from math import isfinite
 from time import monotonic
 
 from consilia import __version__
 from consilia.api import FederatedJob
 from consilia.errors import FencedError, RecordGoneError, Refusal, RefusedMessage, TaskError, TemporaryError
+from consilia.ledger.chain import Head
 from consilia.log import Log, topics
 from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Roster
@@ -20,13 +21,15 @@ from consilia.wire.messages import (
     EvaluationOpened,
     JobFinished,
     Joined,
+    LedgerHead,
     Payload,
     RoundClosed,
     RoundExtended,
     RoundOpened,
     Update,
 )
-from consilia_workers.learner import Learner
+from consilia_workers.figures import OpenMetrics
+from consilia_workers.learning import Learning
 from consilia_workers.model_reader import ModelReader
 from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox, Sealed
@@ -71,20 +74,25 @@ class Trainer:
     def __init__(
         self,
         job: FederatedJob,
-        learner: Learner,
+        learning: Learning,
         log: Log,
         uplink: Uplink,
         roster: Roster,
         outbox: Outbox,
         observer: TrainerObserver = UNOBSERVED,
     ) -> None:
-        """`learner` already has the hospital's data."""
-        self._job, self._learner, self._log = job, learner, log
+        """`learning` already has the hospital's data."""
+        self._job, self._learner, self._log = job, learning.learner, log
         self.uplink, self._outbox, self._observer = uplink, outbox, observer
+        self._spending, self._metrics = learning.spending, learning.metrics or OpenMetrics(job, learning.learner)
         self._name = job.log_name
         self._rounds = RoundsReader(log, self._name, roster.aggregator)
-        self._models = ModelReader(log, topics.model(self._name), learner.layout)
+        self._models = ModelReader(log, topics.model(self._name), learning.learner.layout)
         self._config, self._roster_digest = config_digest(job), roster.digest()
+        self._witnessed: Head | None = None
+        """Where our ledger ended, as the last round that counted us has it on the log."""
+        self.final: bytearray | None = None
+        """The final model, once it was judged."""
 
     def join(self) -> None:
         """Say that we are here, and what we have."""
@@ -126,6 +134,9 @@ class Trainer:
                 logger.warning("our message in round %d was refused: %s", closed.round, refused.message)
         if self._counted_in(closed):
             self._observer.sent(closed.round)
+        for counted in closed.cohort:
+            if counted.hospital == self.uplink.hospital and counted.ledger:
+                self._witnessed = Head(counted.ledger.entries, counted.ledger.digest)
         self._own_up(closed)
         self._outbox.forget(closed.round)
 
@@ -150,6 +161,7 @@ class Trainer:
             logger.info("round %d was over before its model was read", opened.round)
             return
         if not sealed.sent:
+            self._spending.commit(sealed.reservation, sealed.update.payload.sha256)
             self._observer.sending(opened.round)
             self.uplink.send(sealed.update, sealed.payload)
             self._outbox.mark_sent(sealed)
@@ -167,7 +179,9 @@ class Trainer:
         begun = self._outbox.begin(opened.round)
         self._observer.training(opened.round, begun.total)
         model = self._models.read(opened.model, opened.round - 1)
-        metrics = self._metrics(opened, model)
+        metrics = self._judged(opened, model)
+        reservation = self._charge(opened.round)
+        self._observer.spent(self._spending.epsilon())
         started = monotonic()
         trained = self._learner.train(opened.round, model)
         sealed = self._outbox.seal(
@@ -183,12 +197,26 @@ class Trainer:
                 payload=self._complete(payload),
                 metrics=metrics,
                 image_digest=self._image(),
-                train_seconds=round(monotonic() - started, 3),
+                train_seconds=0.0 if self._job.spec.privacy else round(monotonic() - started, 3),
+                epsilon=self._spending.epsilon(),
+                ledger=self._ledger_head(),
             ),
+            reservation,
         )
-        self._observer.trained(sealed.update.train_seconds)
-        logger.info("trained round %d, attempt %d, in %.2f s", opened.round, begun.attempt, sealed.update.train_seconds)
+        seconds = monotonic() - started
+        self._observer.trained(seconds)
+        logger.info("trained round %d, attempt %d, in %.2f s", opened.round, begun.attempt, seconds)
         return sealed
+
+    def _charge(self, round_number: int) -> int | None:
+        """Nothing is charged to a ledger that has lost what the log has seen of it."""
+        if self._witnessed:
+            self._spending.compare(self._witnessed)
+        return self._spending.reserve(round_number, "Training")
+
+    def _ledger_head(self) -> LedgerHead | None:
+        head = self._spending.head()
+        return LedgerHead(entries=head.entries, digest=head.digest) if head else None
 
     def _complete(self, payload: Payload) -> Payload:
         if payload.size != self._learner.layout.size:
@@ -196,15 +224,9 @@ class Trainer:
             raise TaskError(message, remedy="Let the learner's train() give the whole file.")
         return payload
 
-    def _metrics(self, opened: RoundOpened, model: bytearray) -> dict[str, float]:
+    def _judged(self, opened: RoundOpened, model: bytearray) -> dict[str, float]:
         every = self._job.spec.evaluation.every_rounds
-        return self._evaluate(model) if every and (opened.round - 1) % every == 0 else {}
-
-    def _evaluate(self, model: bytearray) -> dict[str, float]:
-        """No figure leaves that the job does not ask for, and none that is no number."""
-        names = self._job.spec.evaluation.reported()
-        found = {name: float(value) for name, value in self._learner.evaluate(model).items() if name in names}
-        return {name: value for name, value in found.items() if isfinite(value)}
+        return self._metrics.of(model, opened.round - 1) if every and (opened.round - 1) % every == 0 else {}
 
     def _image(self) -> str | None:
         image = self._job.spec.task.image
@@ -219,6 +241,7 @@ class Trainer:
                 hospital=self.uplink.hospital,
                 round=opened.round,
                 model_digest=opened.model.sha256,
-                metrics=self._evaluate(model),
+                metrics=self._metrics.of(model, opened.round),
             )
         )
+        self.final = model

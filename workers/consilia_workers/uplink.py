@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from consilia.errors import DataError, DivergedError, RefusedMessage
+from consilia.errors import BudgetError, DataError, DivergedError, LedgerError, RefusedMessage
 from consilia.log import Log, topics
 from consilia.wire.identity import Identity
 from consilia.wire.messages import FromHospital, LeaveReason, Left, Update, encode
@@ -44,6 +44,10 @@ def _reason(error: Exception) -> LeaveReason:
     match error:
         case DivergedError():
             return "Diverged"
+        case BudgetError():
+            return "Exhausted"
+        case LedgerError():
+            return "LedgerDamaged"
         case DataError():
             return "DataUnavailable"
         case RefusedMessage():

@@ -51,6 +51,7 @@ class Listeners:
     operator_namespace: str
     monitoring: Mapping[str, str]
     """Labels of the namespaces that Prometheus may be in; empty is all."""
+    port: int = STATUS_PORT
 
     def ingress(self) -> Document:
         """The rule that lets them in."""
@@ -60,7 +61,7 @@ class Listeners:
                 {"namespaceSelector": in_namespace(self.operator_namespace)},
                 {"namespaceSelector": monitoring},
             ],
-            "ports": [{"protocol": "TCP", "port": STATUS_PORT}],
+            "ports": [{"protocol": "TCP", "port": self.port}],
         }
 
 

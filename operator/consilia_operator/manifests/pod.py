@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
+from consilia.api import DatasetSource
 from consilia.progress import STATUS_PORT
 from consilia_operator.settings import OperatorSettings, Resources
 
@@ -66,6 +68,17 @@ def claim(name: str, path: str, claim_name: str, *, read_only: bool = False, sub
     return Mount(name=name, path=path, source=source, read_only=read_only, sub_path=sub_path)
 
 
+def data(source: DatasetSource) -> Mount | None:
+    """A Dataset's data, read-only; a file keeps its name, which tasks may go by. None: the task brings it."""
+    if held := source.persistent_volume_claim:
+        path = f"{DATA}/{PurePosixPath(held.sub_path).name}" if held.sub_path else DATA
+        return claim("data", path, held.claim_name, read_only=True, sub_path=held.sub_path or "")
+    if host := source.host_path:
+        path = f"{DATA}/{PurePosixPath(host.path).name}".rstrip("/")
+        return Mount(name="data", path=path, source={"hostPath": {"path": host.path}})
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """One of our programs in a container."""
@@ -77,6 +90,8 @@ class Program:
     mounts: tuple[Mount, ...]
     probed: bool = True
     """Whether a process that does not answer is started anew."""
+    port: int | None = STATUS_PORT
+    """Where it serves /metrics and /healthz; None: nowhere."""
 
 
 def spec(program: Program, settings: OperatorSettings, *, restart: str) -> Document:
@@ -109,7 +124,7 @@ def _container(program: Program, pull_policy: str) -> Document:
         "imagePullPolicy": pull_policy,
         "args": list(program.arguments),
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 (an emptyDir of this pod's own)
-        "ports": [{"name": STATUS, "containerPort": STATUS_PORT, "protocol": "TCP"}],
+        "ports": [{"name": STATUS, "containerPort": program.port, "protocol": "TCP"}] if program.port else [],
         "resources": dict(program.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,

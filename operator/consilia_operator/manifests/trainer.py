@@ -4,7 +4,6 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from consilia.api import Dataset, HospitalTask
@@ -12,7 +11,7 @@ from consilia.api.pod_template import merge
 from consilia.progress import STATUS_PORT
 from consilia_operator import names
 from consilia_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, PVC, Kind
-from consilia_operator.manifests import network, pod
+from consilia_operator.manifests import ledger, network, pod
 from consilia_operator.manifests.aggregator import IDENTITY_FILE, JOB_FILE, ROSTER_FILE, digest_of
 from consilia_operator.manifests.begun_with import BegunWith
 from consilia_operator.manifests.offer import log_secret
@@ -35,7 +34,7 @@ TRAINER: Final = "trainer"
 GPU = "nvidia.com/gpu"
 _CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(m?)")
 _MOST_THREADS = 256
-EXIT_FAILED = 1
+EXIT_FAILED, EXIT_EXHAUSTED = 1, 77
 """How a trainer ends that must not be started again; see consilia_workers.programs."""
 
 
@@ -99,21 +98,20 @@ def _configuration(parts: TrainerParts, threads: int) -> Document:
         "threads": threads,
         "status_port": STATUS_PORT,
     }
-    if mounted := _data(parts.dataset):
+    if mounted := pod.data(parts.dataset.spec.source):
         settings["data"] = mounted.path
+    settings |= _of_the_ledger(parts)
     return _named(CONFIG_MAP, parts) | {"data": {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}}
 
 
-def _data(dataset: Dataset) -> pod.Mount | None:
-    """The data, read-only; a file keeps its name, which tasks may go by."""
-    source = dataset.spec.source
-    if claim := source.persistent_volume_claim:
-        path = f"{pod.DATA}/{PurePosixPath(claim.sub_path).name}" if claim.sub_path else pod.DATA
-        return pod.claim("data", path, claim.claim_name, read_only=True, sub_path=claim.sub_path or "")
-    if host := source.host_path:
-        path = f"{pod.DATA}/{PurePosixPath(host.path).name}".rstrip("/")
-        return pod.Mount(name="data", path=path, source={"hostPath": {"path": host.path}})
-    return None
+def _of_the_ledger(parts: TrainerParts) -> Document:
+    """What a job without privacy need not know is left out: its trainer is not made anew for it."""
+    dataset = parts.dataset.spec
+    found: Document = {"budgeted": True} if dataset.privacy_budget else {}
+    if parts.task.spec.privacy:
+        url = ledger.url_of(parts.document["metadata"]["namespace"])
+        found |= {"ledger": url, "unit": dataset.unit, "public_size": dataset.public_size}
+    return found
 
 
 def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
@@ -131,7 +129,7 @@ def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
             pod.secret("log", pod.LOG_FOLDER, log_secret(name)),
             pod.claim("state", pod.STATE, claim_name(parts)),
             pod.scratch("tmp", "/tmp"),  # noqa: S108 (an emptyDir of this pod's own)
-            *([mounted] if (mounted := _data(parts.dataset)) else []),
+            *([mounted] if (mounted := pod.data(parts.dataset.spec.source)) else []),
         ),
         probed=False,
     )
@@ -167,7 +165,7 @@ def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) ->
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
             "action": "FailJob",
-            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": [EXIT_FAILED]},
+            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": [EXIT_FAILED, EXIT_EXHAUSTED]},
         },
     ]
     return document | {
@@ -191,7 +189,11 @@ def _policy(parts: TrainerParts, settings: OperatorSettings) -> Document:
         _named(NETWORK_POLICY, parts)["metadata"],
         {TASK: parts.task.metadata.name, COMPONENT: TRAINER},
         ingress=[listeners.ingress()],
-        egress=[network.NAMES, parts.log_address.egress()],
+        egress=[
+            network.NAMES,
+            parts.log_address.egress(),
+            *([ledger.egress()] if parts.task.spec.privacy else []),
+        ],
     )
 
 

@@ -14,12 +14,14 @@ from consilia.wire.messages import JobFinished, Left
 from consilia_workers.local.display import Display
 from consilia_workers.local.export import export_model
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
+from consilia_workers.local.kept import with_audits, with_kept
 from consilia_workers.local.measure import Measured, MeasureSettings
 from consilia_workers.local.processes import Ended, Processes, Program
 from consilia_workers.local.run_log import RunLog
 from consilia_workers.local.site import Site
 from consilia_workers.local.watching import Watch
 from consilia_workers.report.results import SeedResult
+from consilia_workers.trainer_program import EXIT_EXHAUSTED
 from consilia_workers.uplink import Uplink
 
 _TICK = 0.05
@@ -67,7 +69,12 @@ class Federation:
             finished = self._follow(watch, log)
             self._await_farewells()
             self._keep_model(log, finished)
-        return _result(self._job.spec.training.seed, watch, finished, started)
+        result = _result(self._job.spec.training.seed, watch, finished, started)
+        privacy, hospitals = self._job.spec.privacy, [site.hospital for site in self._sites]
+        if privacy is None:
+            return result
+        audited = with_audits(result, self._folder, hospitals)
+        return audited if privacy.evaluation == "Charged" else with_kept(audited, self._folder, hospitals)
 
     def _follow(self, watch: Watch, log: Log) -> JobFinished:
         """Show the news until the job is finished; a hospital may leave on the way, the aggregator may not."""
@@ -79,7 +86,7 @@ class Federation:
                     self._display.said(heard.message)
             for each in ended:
                 self._mourn(each, over=watch.finished is not None)
-                if each.name != AGGREGATOR and each.code != 0 and watch.finished is None:
+                if each.name != AGGREGATOR and each.code not in {0, EXIT_EXHAUSTED} and watch.finished is None:
                     self._leave_for(each.name, log)
             for each in self._processes.revivals():
                 self._display.note(f"{each.name} is started again: {_why(each, self._folder.output(each.name))}")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from consilia.api import FederatedJob
@@ -21,6 +22,9 @@ from consilia_workers.settings import AggregatorSettings, TrainerSettings
 
 AGGREGATOR = "(aggregator)"
 """Its name among the parties; no hospital can be called so."""
+LEDGERS = "ledgers"
+"""The folder of the hospitals' ledgers, beside those of the jobs."""
+_LONGEST_NAME = 127
 SQLITE = "sqlite"
 """The mark of a log on SQLite, in the run's folder; see `RunLog`."""
 
@@ -127,6 +131,11 @@ class SeedFolder:
     """The log's address, where the log is not in this folder."""
 
     @property
+    def ledgers(self) -> Path:
+        """Where the hospitals' ledgers lie, beside the runs of all jobs: what one spends, the next one has not."""
+        return self.path.parent.parent.parent / LEDGERS
+
+    @property
     def log(self) -> str:
         """The log's address."""
         return self.elsewhere or sqlite_url(self.path.resolve() / "log")
@@ -196,18 +205,16 @@ class SeedFolder:
         roster = Roster(keys[AGGREGATOR].public(), {name: key.public() for name, key in hospitals.items()})
         self.roster.write_text(json.dumps(roster.as_json()))
         self.job.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
-        self._write_settings(sites)
+        self._write_settings(sites, private=job.spec.privacy is not None)
         return roster
 
     def key(self, party: str) -> Identity:
         """A party's own key, made if it has none yet."""
         path = self.party(party) / "key.pem"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            Identity.generate(party).save(path)
+        _make_key(party, path)
         return Identity.load(party, path)
 
-    def _write_settings(self, sites: list[Site]) -> None:
+    def _write_settings(self, sites: list[Site], *, private: bool) -> None:
         aggregator = self.party(AGGREGATOR)
         AggregatorSettings(
             job=self.job,
@@ -228,5 +235,30 @@ class SeedFolder:
                 state=own,
                 data=site.path,
                 data_parameters=site.parameters,
+                budgeted=site.budget is not None,
                 threads=threads,
+                **(self._of_the_ledger(site) if private else {}),
             ).save(self.settings(site.hospital))
+
+    def _of_the_ledger(self, site: Site) -> dict[str, Any]:
+        """What the trainer of a private job is told besides."""
+        ledgers = self.ledgers.resolve()
+        key = ledgers / f"{site.hospital}.pem"
+        _make_key(site.hospital, key)
+        return {
+            "ledger": f"file://{ledgers / site.hospital}",
+            "ledger_key": key,
+            # Another run of the same file is another job: it spends anew.
+            "ledger_job": ".".join(self.path.resolve().parts[-3:])[-_LONGEST_NAME:],
+            "unit": site.unit,
+            "public_size": site.public_size,
+            "budget": site.budget,
+            "confinement": "BestEffort",  # whoever runs all hospitals on one machine has all of their data anyway
+        }
+
+
+def _make_key(party: str, path: Path) -> None:
+    """A party's key, unless it has one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        Identity.generate(party).save(path)

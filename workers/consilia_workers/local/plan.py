@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consilia.api import FederatedJob
+from consilia.api import Dataset, FederatedJob
 from consilia.errors import DataError, ManifestError
 from consilia.manifest import Manifest, load
 from consilia_workers.datasets.catalog import CATALOG, dataset_path, sites
 from consilia_workers.local.site import Site
+from consilia_workers.settings import BudgetSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,12 @@ def _hospital_names(manifest: Manifest) -> list[str]:
 
 def _site(manifest: Manifest, hospital: str, names: Sequence[str], data: Path | None) -> Site:
     """A `Dataset` document in the file comes first, then --data, then the catalog of known sets."""
-    name = manifest.job.spec.dataset
+    name, privacy = manifest.job.spec.dataset, manifest.job.spec.privacy
+    unit = privacy.unit if privacy else "Record"
     if dataset := manifest.dataset_of(hospital):
-        place = dataset.spec.source.host_path
-        return Site(hospital=hospital, path=Path(place.path) if place else None, parameters=dataset.spec.parameters)
+        return _described(hospital, dataset)
     if data is not None:
-        return Site(hospital=hospital, path=_place(data, hospital, names), parameters={})
+        return Site(hospital=hospital, path=_place(data, hospital, names), parameters={}, unit=unit)
     if name not in CATALOG:
         remedy = f"Give --data FOLDER, or a `kind: Dataset` document named {name} in the namespace {hospital}."
         raise DataError(f"nothing says where the data set {name} of {hospital} is.", remedy=remedy)
@@ -78,7 +79,30 @@ def _site(manifest: Manifest, hospital: str, names: Sequence[str], data: Path | 
     if hospital not in known:
         remedy = f"Use names from {', '.join(known)}; or describe its data in a `kind: Dataset` document, or by --data."
         raise DataError(f"{hospital} has no part in the data set {name}.", remedy=remedy)
-    return Site(hospital=hospital, path=dataset_path(name), parameters={})
+    return Site(hospital=hospital, path=dataset_path(name), parameters={}, unit=unit)
+
+
+def _described(hospital: str, dataset: Dataset) -> Site:
+    spec = dataset.spec
+    place, budget = spec.source.host_path, spec.privacy_budget
+    approval = budget.approval if budget else None
+    return Site(
+        hospital=hospital,
+        path=Path(place.path) if place else None,
+        parameters=spec.parameters,
+        unit=spec.unit,
+        public_size=spec.public_size,
+        budget=BudgetSettings(
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            epsilon_per_job=budget.epsilon_per_job,
+            approved_by=approval.by if approval and approval.epsilon == budget.epsilon else "",
+            reason=approval.reason if approval else "",
+            after_gap=approval.after_gap if approval else None,
+        )
+        if budget
+        else None,
+    )
 
 
 def _place(data: Path, hospital: str, names: Sequence[str]) -> Path:

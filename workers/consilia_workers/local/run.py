@@ -17,6 +17,7 @@ from consilia_workers.report.page import write_page
 from consilia_workers.report.results import Report, SeedResult
 
 _SQLITE = SqliteRunLog()
+PRIVATE = "consilia_workers.privacy.preload"
 
 
 def run(plan: Plan, folder: RunFolder, display: Display, started: float, log: RunLog = _SQLITE) -> Report:
@@ -57,7 +58,9 @@ def identity(plan: Plan) -> str:
 
 
 def _entry_module(plan: Plan) -> str:
-    return plan.job.spec.task.entrypoint.partition(":")[0]
+    """What all processes of the run are forked with. The code of a private job's task is not to be part of them."""
+    spec = plan.job.spec
+    return PRIVATE if spec.privacy else spec.task.entrypoint.partition(":")[0]
 
 
 def _title(plan: Plan, number: int) -> str:

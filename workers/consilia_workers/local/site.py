@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from consilia.api import Unit
+from consilia_workers.settings import BudgetSettings
 from consilia_workers.source import DataSource
 
 
@@ -15,6 +17,10 @@ class Site(BaseModel):
     hospital: str
     path: Path | None
     parameters: dict[str, str]
+    unit: Unit = "Record"
+    public_size: int | None = None
+    budget: BudgetSettings | None = None
+    """The privacy budget of its data, if the file sets one."""
 
     def source(self) -> DataSource:
         """As tasks know it."""

@@ -53,6 +53,7 @@ def _result(closed: RoundClosed, seconds: float) -> RoundResult:
         hospitals={update.hospital: update.metrics for update in closed.cohort if update.metrics},
         train_seconds={update.hospital: update.train_seconds for update in closed.cohort},
         samples={update.hospital: update.samples for update in closed.cohort},
+        epsilon={update.hospital: float(update.epsilon) for update in closed.cohort if update.epsilon},
         dropped=list(closed.dropped),
         refused=[
             RefusedResult(hospital=refused.hospital, reason=refused.reason, message=refused.message)

@@ -1,10 +1,12 @@
 """What a reader must know before believing the figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from consilia_workers.report.comparison import Comparison, succeeded
 from consilia_workers.report.curves import Curve
 from consilia_workers.report.participation import closed_rounds
+from consilia_workers.report.privacy import privacy_rows, promise
 from consilia_workers.report.results import Report
 from consilia_workers.report.wording import capital, counted, listed, metric, printable
 
@@ -21,7 +23,9 @@ def notes(report: Report, comparisons: Sequence[Comparison], curves: Sequence[Cu
 
 
 def _protection(report: Report) -> Iterator[str]:
-    if not report.spec.get("privacy"):
+    if promise(report):
+        yield from _promised(report)
+    else:
         yield (
             "The updates were not protected by differential privacy: the job sets no `privacy`. What a model "
             "has learned may reveal something about single patients to whoever holds the model or an update."
@@ -31,6 +35,51 @@ def _protection(report: Report) -> Iterator[str]:
             "The aggregator saw each hospital's update by itself: `secureAggregation` is off. "
             "Updates were signed by the hospitals, but not hidden from the hub."
         )
+
+
+def _promised(report: Report) -> Iterator[str]:
+    asked, violated = promise(report) or {}, [row for row in privacy_rows(report) if row.violated]
+    if violated:
+        yield (
+            f"The audit found the promise broken at {listed([printable(row.hospital) for row in violated])}: more came "
+            "out than the ledger charged. Do not rely on the ε on this page; find out what is wrong with the noise."
+        )
+    yield _promise(report, asked)
+    yield (
+        "Each hospital added the noise itself, before its update left. The hub, the other hospitals and whoever gets "
+        "the model saw the noisy updates only, and the promise holds against all of them, whatever else they know. It "
+        "does not hold against the hospital itself, which has the records."
+    )
+    yield _who_saw_the_metrics(asked)
+
+
+def _promise(report: Report, asked: Mapping[str, Any]) -> str:
+    whole = asked["mechanism"] != "DPSGD"
+    single = f"every single {printable(str(asked['unit'])).lower()} of each hospital"
+    whose = "all data of each hospital" if whole else single
+    spent = max((row.epsilon for row in privacy_rows(report) if row.epsilon is not None), default=None)
+    figure = f"ε = {spent:.3f}" if spent is not None else "an ε"
+    tighter = max((row.tighter for row in privacy_rows(report) if row.tighter is not None), default=None)
+    beside = f" (a tighter figure, from the privacy loss distribution: {tighter:.3f})" if tighter is not None else ""
+    return (
+        f"Promised is differential privacy for {whose}: with {figure} or less{beside} and "
+        f"δ = {printable(str(asked['delta']))}, what left a hospital is about as likely with as without it. The "
+        "smaller ε, the less can be told; δ is the chance that this does not hold. The ε is the ledger's, by Rényi "
+        "differential privacy; it is of this job alone, and what other jobs learn from the same records comes on top."
+    )
+
+
+def _who_saw_the_metrics(asked: Mapping[str, Any]) -> str:
+    if asked["evaluation"] == "Charged":
+        return (
+            "The metrics that hospitals reported come from counts with noise, which the ε pays for: single figures "
+            "are less exact than without."
+        )
+    return (
+        "The metrics shown here never left the hospitals in a message: they were kept there, and read because all "
+        "hospitals ran on one machine. They are exact, no noise protects the patients that they were measured on, so "
+        "hand this page only to who may know them."
+    )
 
 
 def _figures(report: Report) -> Iterator[str]:

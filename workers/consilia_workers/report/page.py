@@ -13,6 +13,7 @@ from consilia_workers.report.comparison import Comparison, Spread, compare, succ
 from consilia_workers.report.curves import Curve, curve
 from consilia_workers.report.notes import notes
 from consilia_workers.report.participation import closed_rounds, participation, refusals
+from consilia_workers.report.privacy import privacy_rows, promise
 from consilia_workers.report.results import Report
 from consilia_workers.report.summary import summary
 from consilia_workers.report.timing import RoundCost, Timing, timing
@@ -66,6 +67,8 @@ def render(report: Report) -> str:
         rounds=len(closed_rounds(report)),
         refusals=refusals(report),
         spec=yaml.safe_dump(report.model_dump(mode="json")["spec"], sort_keys=False, allow_unicode=True),
+        privacy=promise(report),
+        privacy_rows=privacy_rows(report),
         notes=notes(report, comparisons, curves),
         seeds=len(succeeded(report)),
     )

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from consilia.errors import RunError
+from consilia_workers.audit.result import AuditResult
 
 ByHospital = dict[str, dict[str, float]]
 """Metrics by hospital; a metric that is not defined on a hospital's test split is absent."""
@@ -41,7 +42,9 @@ class RoundResult(_Result):
     train_seconds: dict[str, float]
     """By hospital, in seconds."""
     samples: dict[str, int]
-    """By hospital: records trained on."""
+    """By hospital: records trained on; under differential privacy what others may know of that."""
+    epsilon: dict[str, float] = {}
+    """By hospital: what the job has spent there, this round included; empty without differential privacy."""
     dropped: list[str] = []
     """Hospitals that were waited for, but not there at the deadline."""
     refused: list[RefusedResult] = []
@@ -65,6 +68,8 @@ class SeedResult(_Result):
     pooled: ByHospital | None = None
     """One model trained on all hospitals' data together: what nobody may do in earnest."""
     model_digest: str | None = None
+    audits: dict[str, AuditResult] = {}
+    """By hospital: what its audit found; empty without differential privacy."""
 
 
 class Report(_Result):

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consilia_workers.report.comparison import Comparison, Row, compare, succeeded
+from consilia_workers.report.privacy import privacy_rows
 from consilia_workers.report.results import Report
 from consilia_workers.report.summary import failure
 from consilia_workers.report.timing import timing
@@ -37,6 +38,10 @@ def print_table(console: Console, report: Report) -> None:
         paper.line(failed, "bold red")
     if succeeded(report) and comparisons:
         _print_comparisons(paper, comparisons, _title(report, comparisons[0]))
+    for row in privacy_rows(report):
+        if row.violated:
+            words = f"{printable(row.hospital)}: the privacy audit found more than the ledger charged; see the report."
+            paper.line(words, "bold red")
     if costs := timing(report):
         paper.line(
             f"{duration(costs.median_seconds)} and {size(costs.median_bytes)} received a round (median), "

@@ -43,4 +43,6 @@ def _counted(update: Update, metrics: Collection[str]) -> CountedUpdate:
         samples=update.samples,
         metrics=asked(update.metrics, metrics),
         train_seconds=update.train_seconds,
+        epsilon=update.epsilon,
+        ledger=update.ledger,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from consilia.api import FederatedJob
-from consilia.progress import Ending, JobPhase, JobProgress, ModelProgress, PartProgress, PartState
+from consilia.progress import BUDGET_SPENT, Ending, JobPhase, JobProgress, ModelProgress, PartProgress, PartState
 from consilia.wire.messages import LeaveReason
 from consilia_workers.rounds.reception import Reception
 from consilia_workers.rounds.recovery import Standing
@@ -15,6 +15,8 @@ _WHY_LEFT: Mapping[LeaveReason, str] = {
     "TaskFailed": "its task failed: the trainer's log at the hospital says how",
     "DataUnavailable": "its data is missing or not what the task expects: the trainer's log there says more",
     "Diverged": "its training gave NaN or infinity",
+    "Exhausted": BUDGET_SPENT,
+    "LedgerDamaged": "its ledger was changed or rolled back: nothing is released there until somebody has looked",
     "Refused": "it refused what the aggregator said: another job, roster or model than it agreed to",
 }
 

@@ -22,6 +22,7 @@ class TrainerStatus:
         """`progress` is what the board shows."""
         self._progress, self._board, self._metrics = progress, board, metrics
         self._labels = job.metadata.name, progress.hospital
+        self._dataset = job.spec.dataset
         gpus = job.spec.resources.gpu if job.spec.resources else 0
         metrics.begin(*self._labels, job.spec.dataset, gpus)
 
@@ -37,6 +38,12 @@ class TrainerStatus:
         """A training begins; `attempts` counts all of this hospital in this job."""
         self._metrics.attempts.labels(*self._labels).inc()
         self._tell("Training", attempts=attempts, message=f"round {round_number}")
+
+    def spent(self, epsilon: str | None) -> None:
+        """The job has spent so much here; None where nothing is charged."""
+        if epsilon is not None:
+            self._metrics.epsilon.labels(*self._labels, self._dataset).set(float(epsilon))
+            self._progress = self._progress.model_copy(update={"epsilon": epsilon})
 
     def trained(self, seconds: float) -> None:
         """It took so long."""
@@ -55,6 +62,11 @@ class TrainerStatus:
     def finished(self) -> None:
         """This hospital's part is over."""
         self._tell("Finished")
+        self._board.wait_until_told(LAST_WORDS)
+
+    def exhausted(self, message: str) -> None:
+        """The hospital's budget affords no more, or the job has spent what it promised."""
+        self._tell("Exhausted", message=message[:1024])
         self._board.wait_until_told(LAST_WORDS)
 
     def failed(self, reason: str) -> None:

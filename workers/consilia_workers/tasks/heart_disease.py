@@ -4,9 +4,16 @@ As in FLamby's Fed-Heart-Disease (du Terrail et al. 2022, https://github.com/owk
 compared: the columns slope, ca and thal are left out because three hospitals hardly recorded them, then every patient
 with a missing value; 66 % of each hospital's patients are trained on, 34 % tested; the model is logistic regression.
 Cholesterol 0 means "not measured" (everywhere in Switzerland) and is kept, as FLamby keeps it.
+
+Parameter of the task:
+    answers: "counted" makes answers 1 and 0 (default), "centred" a half more and less than nothing, which suits
+        differential privacy
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from consilia_workers.task import Batch, DataSource, Split
-from consilia_workers.tasks.tabular import BinaryTabular, as_dataset, damaged, file_of, site_of
+from consilia_workers.tasks.tabular import BinaryTabular, as_dataset, coded, damaged, file_of, site_of
 
 DATASET = "heart-disease"
 COLUMNS = 14
@@ -37,7 +44,7 @@ class HeartDisease(BinaryTabular):
         patients = read_patients(file_of(source, DATASET, f"processed.{site}.data"))
         diseased = patients[:, -1] > 0
         chosen = flamby_split(diseased)[split]
-        return as_dataset(features(patients)[chosen], diseased[chosen])
+        return as_dataset(features(patients, self.parameters)[chosen], diseased[chosen])
 
 
 def read_patients(path: Path) -> NDArray[np.float64]:
@@ -61,7 +68,9 @@ def _row(path: Path, number: int, line: str) -> list[float]:
         raise damaged(path, DATASET, f"line {number}: {error}") from None
 
 
-def features(patients: NDArray[np.float64]) -> NDArray[np.float64]:
+def features(
+    patients: NDArray[np.float64], parameters: Mapping[str, Any] = MappingProxyType({})
+) -> NDArray[np.float64]:
     """Thirteen numbers a patient, of order one.
 
     Centre and scale are round clinical values, fixed here: an ordinary middle-aged patient is near 0. Nothing is
@@ -72,7 +81,8 @@ def features(patients: NDArray[np.float64]) -> NDArray[np.float64]:
     vitals = [(age - 55) / 10, (pressure - 130) / 20, (cholesterol - 200) / 100, (heart_rate - 140) / 25]
     chest_pain = [pain == kind for kind in (2, 3, 4)]
     resting_ecg = [ecg == kind for kind in (1, 2)]
-    return np.column_stack([*vitals, st_depression, sex, sugar, angina, *chest_pain, *resting_ecg]).astype(np.float64)
+    answers = np.column_stack([sex, sugar, angina, *chest_pain, *resting_ecg]) > 0
+    return np.column_stack([*vitals, st_depression, coded(answers, parameters)]).astype(np.float64)
 
 
 def flamby_split(labels: NDArray[np.bool_]) -> dict[Split, NDArray[np.intp]]:

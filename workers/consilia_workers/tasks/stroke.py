@@ -8,11 +8,15 @@ Parameters of the task:
     outcome: "death14", dead within 14 days (default), or "dependent6m", dead or dependent on others after six months
     folds, fold: into how many parts each hospital's patients are cut (default 5), and which of them is tested, from 0
     repeat: the number of another such cut (default 0)
+    answers: "counted" makes answers 1 and 0 (default), "centred" a half more and less than nothing, which suits
+        differential privacy
 """
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +27,7 @@ from torch.utils.data import Dataset
 from consilia.errors import DataError, TaskError
 from consilia_workers.datasets.rda import Column, read_data_frame
 from consilia_workers.task import Batch, DataSource, Split
-from consilia_workers.tasks.tabular import BinaryTabular, as_dataset, damaged, file_of, site_of, whole_number
+from consilia_workers.tasks.tabular import BinaryTabular, as_dataset, coded, damaged, file_of, site_of, whole_number
 
 DATASET = "stroke"
 
@@ -74,7 +78,7 @@ class Stroke(BinaryTabular):
         outcome = labels(trial, self.parameters.get("outcome", "death14"))
         patients = np.flatnonzero((trial["COUNTRY"] == code) & ~np.isnan(outcome))
         chosen = patients[self._fold(outcome[patients], split)]
-        return as_dataset(features(trial)[chosen], outcome[chosen])
+        return as_dataset(features(trial, self.parameters)[chosen], outcome[chosen])
 
     def _fold(self, outcome: NDArray[np.float64], split: Split) -> NDArray[np.intp]:
         folds = whole_number(self.parameters, "folds", default=5, bounds=(2, 20))
@@ -111,8 +115,8 @@ def labels(trial: Mapping[str, Column], outcome: str) -> NDArray[np.float64]:
     )
 
 
-def features(trial: Mapping[str, Column]) -> NDArray[np.float64]:
+def features(trial: Mapping[str, Column], parameters: Mapping[str, Any] = MappingProxyType({})) -> NDArray[np.float64]:
     """34 numbers a patient, of order one."""
     measured = [(trial[name] - centre) / scale for name, (centre, scale) in TYPICAL.items()]
     answered = [trial[name] == answer for name, answers in ANSWERS.items() for answer in answers.split()]
-    return np.column_stack([*measured, *answered]).astype(np.float64)
+    return np.column_stack([*measured, coded(np.column_stack(answered), parameters)]).astype(np.float64)

@@ -12,10 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.utils.data import Dataset
 
-from consilia.api import FederatedJob
+from consilia.api import FederatedJob, PrivacySpec
 from consilia.errors import DataError, DivergedError, TaskError
 from consilia.wire.layout import Layout, Tensor
 from consilia_workers.learner import Learner, Pieces
+from consilia_workers.privacy.batch_norm import without_batch_norm
 from consilia_workers.source import DataSource, Split
 from consilia_workers.task import Batch, Task
 from consilia_workers.training import batches
@@ -79,10 +80,7 @@ class TorchLearner(Learner):
 
     def _fresh(self) -> nn.Module:
         _seed_all(seed_for(self.job.spec.training.seed, "initial"))
-        model: object = guarded("model()", self._task.model)
-        if not isinstance(model, nn.Module):
-            raise TaskError(f"the task's model() gave a {type(model).__name__}, not a module.")
-        return model
+        return prepared_model(guarded("model()", self._task.model), self.job.spec.privacy)
 
     def initial(self) -> Pieces:
         """The freshly initialised model's file."""
@@ -133,18 +131,40 @@ class TorchLearner(Learner):
 
     @torch.no_grad()
     def _read(self, model: bytearray | memoryview) -> None:
-        state = self._model.state_dict()
-        for name, array in self.layout.view(model).items():
-            state[name].copy_(torch.from_numpy(array))
+        read_model(self._model, self.layout, model)
         buffers = dict(self._model.named_buffers())
         for name, beginning in self._staying.items():
             buffers[name].copy_(beginning)
 
     def _file(self, model: nn.Module) -> Iterator[bytes | memoryview]:
-        state = model.state_dict()
-        yield self.layout.header
-        for tensor in self.layout.tensors:
-            yield memoryview(state[tensor.name].detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
+        return model_pieces(model, self.layout)
+
+
+def prepared_model(model: object, privacy: PrivacySpec | None) -> nn.Module:
+    """What the task's model() gave, as the job trains it: the same at every party.
+
+    Raises:
+        TaskError: it is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TaskError(f"the task's model() gave a {type(model).__name__}, not a module.")
+    return without_batch_norm(model) if privacy and privacy.replace_batch_norm else model
+
+
+@torch.no_grad()
+def read_model(module: nn.Module, layout: Layout, model: bytearray | memoryview) -> None:
+    """Give the module the parameters and buffers of a model file."""
+    state = module.state_dict()
+    for name, array in layout.view(model).items():
+        state[name].copy_(torch.from_numpy(array))
+
+
+def model_pieces(module: nn.Module, layout: Layout) -> Iterator[bytes | memoryview]:
+    """The module's model file, piece by piece."""
+    state = module.state_dict()
+    yield layout.header
+    for tensor in layout.tensors:
+        yield memoryview(state[tensor.name].detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
 
 
 def layout_of(model: nn.Module) -> Layout:

@@ -16,7 +16,7 @@
   verbs: [delete]
 # Owner references that block deletion, where the cluster enforces who may set them.
 - apiGroups: [consilia.dev]
-  resources: [federatedjobs/finalizers, hospitaltasks/finalizers]
+  resources: [federatedjobs/finalizers, datasets/finalizers, hospitaltasks/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]

@@ -1,0 +1,191 @@
+"""A Dataset's account in the hospital's ledger: inspected, compared with what others have seen, budgeted, told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import isfinite
+from typing import Any
+
+from consilia.api import Dataset
+from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerUnavailableError
+from consilia.ledger.chain import Head
+from consilia.ledger.content import Content
+from consilia.ledger.interface import Budget, PrivacyLedger, Statement
+from consilia.privacy.mechanisms import rounded_down, rounded_up
+from consilia.wire.identity import digest
+from consilia_operator import inspections, pods
+from consilia_operator.conditions import Finding, condition
+from consilia_operator.context import Context
+from consilia_operator.errors import ApiRefused, Conflict
+from consilia_operator.inspections import Inspection
+from consilia_operator.kinds import DATASET, DEPLOYMENT, HOSPITAL, POD
+from consilia_operator.manifests.ledger import COMPONENT_NAME
+from consilia_operator.names import COMPONENT, LEDGER
+from consilia_operator.store import Document, Key
+
+_SOON, _NOW_AND_THEN = 3.0, 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What was found of it."""
+
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the Dataset's status; what is not known now is left out."""
+    again: float | None = _NOW_AND_THEN
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the ledger said."""
+
+    statement: Statement | None
+    """None: it does not know the data yet."""
+    refused: BudgetError | None = None
+    """Why it does not take the Dataset's budget."""
+
+
+def needed(context: Context, dataset: Dataset, namespace: str) -> bool:
+    """Whether the Dataset has an account: where one of a hospital has, all have, under whatever name they come."""
+    spec = dataset.spec
+    asked = spec.public_size is not None or spec.privacy_budget is not None
+    return asked or context.store.get(Key(DEPLOYMENT, namespace, LEDGER)) is not None
+
+
+def limited(dataset: Dataset, status: Mapping[str, Any]) -> bool:
+    """Whether there is a budget: the Dataset's, or one that the ledger remembers from before."""
+    return dataset.spec.privacy_budget is not None or "available" in status
+
+
+async def look(context: Context, dataset: Dataset, document: Document, described: Finding) -> Account:
+    """One look at the account of a Dataset that is there as `described`."""
+    namespace = document["metadata"]["namespace"]
+    inspection = inspections.observe(context, dataset, document)
+    known = inspection is None or inspection.done
+    questions = partial(_questions, dataset=dataset, heads=seen_heads(context, namespace), known=known)
+    try:
+        await context.ledgers.provide(namespace)
+        told = await context.ledgers.ask(namespace, questions)
+        if inspection and not known:
+            return Account(findings=(_whole(), await _inspected(context, document, described, inspection)), again=_SOON)
+    except LedgerUnavailableError as error:
+        return Account(findings=(_not_now(context, document, described, error),), again=_SOON)
+    except (ApiRefused, IdentityError) as error:
+        if isinstance(error, Conflict):
+            raise
+        refused = Finding("Ready", False, "LedgerRefused", f"The hospital's ledger cannot be provided: {error}")
+        return Account(findings=(refused,))
+    except LedgerError as error:
+        return Account(findings=_tampered(error))
+    assert told.statement is not None, "known data has an account"
+    return _account(dataset, told.statement, told.refused, described)
+
+
+def _questions(ledger: PrivacyLedger, *, dataset: Dataset, heads: Sequence[Head], known: bool) -> _Told:
+    """Nothing is written into a ledger that has lost what others have seen."""
+    ledger.compare(heads)
+    if not known:
+        return _Told(None)
+    name, refused = dataset.metadata.name, None
+    account = ledger.find(name) or ledger.register(name, _by_name(name), dataset.spec.unit)
+    if budget := dataset.spec.privacy_budget:
+        agreed = budget.approval if budget.approval and budget.approval.epsilon == budget.epsilon else None
+        wanted = Budget(
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            epsilon_per_job=budget.epsilon_per_job,
+            approved_by=agreed.by if agreed else "",
+            reason=agreed.reason if agreed else "",
+            after_gap=agreed.after_gap if agreed else None,
+        )
+        try:
+            ledger.set_budget(account, wanted)
+        except BudgetError as error:
+            refused = error
+    return _Told(ledger.state(account), refused)
+
+
+def _by_name(dataset: str) -> Content:
+    """What data is known by that a task brings along: its name, until a trainer has seen it."""
+    return Content(digest(f"builtin\n{dataset}".encode()))
+
+
+async def _inspected(context: Context, document: Document, described: Finding, inspection: Inspection) -> Finding:
+    return _patient(document, described, await inspections.inspect(context, inspection))
+
+
+def _patient(document: Document, described: Finding, found: Finding) -> Finding:
+    """What is not known for the moment takes nothing back: a Dataset that was ready as it is now stays so."""
+    ready = condition(document.get("status", {}).get("conditions", ()), "Ready")
+    same = ready is not None and ready.get("observedGeneration") == document["metadata"]["generation"]
+    return described if ready and same and ready["status"] == "True" and described.holds else found
+
+
+def _not_now(context: Context, document: Document, described: Finding, error: LedgerUnavailableError) -> Finding:
+    own = {COMPONENT: COMPONENT_NAME}
+    newest = pods.newest(list(context.store.matching(POD, document["metadata"]["namespace"], own)))
+    trouble = pods.trouble(newest) if newest else None
+    message = f"{error} {trouble.message}" if trouble else f"It goes on by itself: {error}"
+    return _patient(document, described, Finding("Ready", False, "LedgerUnavailable", message))
+
+
+def _whole() -> Finding:
+    return Finding("Tampered", False, "LedgerWhole", "The ledger holds all that others have seen of it.")
+
+
+def _tampered(error: LedgerError) -> tuple[Finding, ...]:
+    message = f"Nothing is admitted, and what runs is stopped: {error}"
+    return Finding("Tampered", True, "LedgerChanged", message), Finding("Ready", False, "LedgerChanged", message)
+
+
+def _account(dataset: Dataset, told: Statement, refused: BudgetError | None, described: Finding) -> Account:
+    ready = described if dataset.spec.source.builtin is not None else _ready()
+    if refused:
+        message = f"The budget is larger than before, and nobody approved that: {refused}"
+        ready = Finding("Ready", False, "BudgetNotApproved", f"{message} Set spec.privacyBudget.approval, or lower it.")
+    if told.unit != dataset.spec.unit:
+        message = f"The ledger counts each {told.unit} of this data. Make the Dataset anew with unit: {told.unit}."
+        ready = Finding("Ready", False, "UnitDiffers", message)
+    return Account(findings=(_whole(), ready, _exhausted(told)), figures=figures(dataset.metadata.name, told))
+
+
+def _ready() -> Finding:
+    return Finding("Ready", True, "Inspected", "The ledger knows the data by what is in it.")
+
+
+def _exhausted(told: Statement) -> Finding:
+    if told.gap:
+        message = "The ledger has lost entries, and a person accepted it: a budget must be approved anew."
+        return Finding("Exhausted", True, "LedgerGap", message)
+    if told.exhausted:
+        message = f"The budget of ε = {told.epsilon:g} does not afford what was asked last. It is spent for good."
+        return Finding("Exhausted", True, "BudgetExhausted", message)
+    return Finding("Exhausted", False, "BudgetLeft", "Nothing was refused yet.")
+
+
+def figures(name: str, told: Statement) -> dict[str, Any]:
+    """The account in the Dataset's status: nobody is told less than was spent, or more than is left."""
+    found: dict[str, Any] = {"ledgerEntries": told.head.entries, "ledgerHead": told.head.digest}
+    if name in told.datasets:
+        found["fingerprint"] = told.fingerprints[told.datasets.index(name)]
+    amounts = (
+        {"spent": rounded_up(told.spent), "reserved": rounded_up(max(0.0, told.reserved))} if _finite(told) else {}
+    )
+    if told.available is not None:
+        amounts["available"] = rounded_down(told.available)
+    return found | amounts
+
+
+def _finite(told: Statement) -> bool:
+    return isfinite(told.spent) and isfinite(told.reserved)
+
+
+def seen_heads(context: Context, namespace: str) -> list[Head]:
+    """Where the ledger ended when it was looked at before, as the Datasets and the hub's Hospitals keep it."""
+    statuses = [each.get("status", {}) for each in context.store.all(DATASET, namespace)]
+    found = {Head(each["ledgerEntries"], each["ledgerHead"]) for each in statuses if "ledgerHead" in each}
+    hospitals = (each for each in context.store.all(HOSPITAL) if each["metadata"]["name"] == namespace)
+    kept = (each.get("status", {}).get("ledger") for each in hospitals)
+    found |= {Head(each["entries"], each["head"]) for each in kept if each}
+    return sorted(found, key=lambda head: head.entries)

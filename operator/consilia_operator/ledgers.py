@@ -1,0 +1,100 @@
+"""The hospitals' ledgers: the operator has them run, and asks them with the key of the hospital.
+
+The operator keeps no books of its own. What needs an accountant is asked of the ledger.
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from consilia.errors import IdentityError
+from consilia.ledger.interface import PrivacyLedger, Statement
+from consilia.ledger.remote import RemoteLedger
+from consilia.wire.identity import Identity
+from consilia_operator.api_server import ApiServer
+from consilia_operator.applying import Applying
+from consilia_operator.kinds import SECRET
+from consilia_operator.manifests import ledger
+from consilia_operator.manifests.aggregator import IDENTITY_FILE
+from consilia_operator.manifests.identity import new_identity
+from consilia_operator.names import IDENTITY
+from consilia_operator.settings import OperatorSettings
+from consilia_operator.store import Document, Key
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What a ledger keeps for one HospitalTask, as it said last."""
+
+    uid: str
+    """The HospitalTask's."""
+    dataset: str
+    job: str
+    """Its name in the ledger."""
+    renewed: float
+    """When it was promised, or last promised again, by this process's clock."""
+    looked: float
+    """When the ledger was asked last, by the same clock."""
+    statement: Statement
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledgers:
+    """One for each namespace that has a Dataset with a budget."""
+
+    api: ApiServer
+    applying: Applying
+    settings: OperatorSettings
+    operator_namespace: str
+    address: Callable[[str], str] = ledger.url_of
+    """Where the ledger of a namespace answers."""
+    promises: dict[Key, Promise] = field(default_factory=dict)
+    """By HospitalTask. What an earlier process knew is found out again; what nobody knows is free after a day."""
+    _claimed: set[str] = field(default_factory=set)
+
+    async def provide(self, namespace: str) -> None:
+        """See that the hospital has its ledger.
+
+        Raises:
+            ApiRefused: the API server does not let us make it.
+        """
+        await self._secret(namespace)
+        if namespace not in self._claimed:
+            await self.api.create_once(ledger.claim(namespace, self.settings))
+            self._claimed.add(namespace)
+        for document in ledger.documents(namespace, self.settings, self.operator_namespace):
+            await self.applying.apply(document)
+
+    async def ask(self, namespace: str, questions: Callable[[PrivacyLedger], T]) -> T:
+        """What comes of `questions`, put to the ledger in a thread. The key is in memory for as long as that takes.
+
+        Raises:
+            BudgetError, LedgerError, LedgerUnavailableError, ManifestError: the ledger said so.
+            IdentityError: the hospital's key cannot be read.
+        """
+        identity = Identity(namespace, _key(await self._secret(namespace)))
+        return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), identity))
+
+    async def _secret(self, namespace: str) -> Document:
+        found = await self.api.get(SECRET, namespace, IDENTITY)
+        return found or await self.api.create_once(new_identity(namespace))
+
+
+def _key(secret: Document) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(base64.b64decode(secret["data"][IDENTITY_FILE]), password=None)
+    except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        where = f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
+        remedy = "Restore it from a backup: the hospital's ledger is signed with that key."
+        raise IdentityError(f"the Secret {where} holds no key in {IDENTITY_FILE}.", remedy=remedy) from None
+    return key

@@ -1,0 +1,16 @@
+"""A hospital's key pair: a Secret in its namespace, made once, and the hospital's to keep."""
+
+from typing import Any
+
+from consilia.wire.identity import Identity
+from consilia_operator.kinds import SECRET
+from consilia_operator.manifests.aggregator import encoded, identity_files
+from consilia_operator.names import HOSPITAL, IDENTITY, labels
+
+
+def new_identity(namespace: str) -> dict[str, Any]:
+    """The Secret, with a new key."""
+    metadata = {"name": IDENTITY, "namespace": namespace, "labels": labels("identity") | {HOSPITAL: namespace}}
+    files = identity_files(Identity.generate(namespace))
+    return {"apiVersion": SECRET.api_version, "kind": SECRET.kind, "metadata": metadata, "type": "Opaque",
+            "immutable": True, "data": encoded(files)}  # fmt: skip

@@ -1,0 +1,196 @@
+"""What the cluster refuses by the chart's ValidatingAdmissionPolicies, tried on a real API server."""
+
+import copy
+import json
+import time
+
+import pytest
+from api_documents import document
+from bare_api_server import bare_api_server
+from chart import render
+
+pytestmark = pytest.mark.slow  # starting the API server may take long on a busy machine
+
+OPERATOR = "system:serviceaccount:operators:consilia-operator"
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+EDIT = [
+    {"apiGroups": ["consilia.dev"], "resources": ["datasets", "datasets/status", "hospitaltasks/status"],
+     "verbs": ["get", "create", "update", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "create", "delete"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "delete"]},
+]  # fmt: skip
+KEEP = [
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["deleteledger"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["deleteledger"]},
+]
+BUDGET = {"epsilon": "3", "delta": "1e-5", "epsilonPerJob": "1"}
+DATASETS = "/apis/consilia.dev/v1alpha1/namespaces/default/datasets"
+
+
+class People:
+    """Requests in somebody's name."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def ask(self, who, method, path, body=None, content="application/json"):
+        headers = {"Authorization": f"Bearer {self.server.token}", "Content-Type": content, "Impersonate-User": who}
+        self.server.connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = self.server.connection.getresponse()
+        answer = json.loads(response.read())
+        return response.status, answer
+
+    def patch(self, who, path, patch):
+        return self.ask(who, "PATCH", path, patch, "application/merge-patch+json")
+
+
+def administer(server, path, body):
+    status, answer = server.ask("POST", path, body)
+    assert status == 201, answer
+    return answer
+
+
+def role(server, name, rules, *users):
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    metadata = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
+    administer(server, f"{rbac}/clusterroles", {**metadata, "kind": "ClusterRole", "rules": rules})
+    subjects = [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"} for user in users]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    binding = {**metadata, "kind": "ClusterRoleBinding", "subjects": subjects, "roleRef": reference}
+    administer(server, f"{rbac}/clusterrolebindings", binding)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    with bare_api_server(tmp_path_factory.mktemp("policies")) as server:
+        made = render()
+        for kind, plural in ((POLICY, "validatingadmissionpolicies"), (BINDING, "validatingadmissionpolicybindings")):
+            for each in (one for one in made if one["kind"] == kind):
+                administer(server, f"/apis/admissionregistration.k8s.io/v1/{plural}", each)
+        role(server, "edit-datasets", EDIT, "editor", "officer", "keeper", OPERATOR)
+        (approver,) = (each for each in made if each["metadata"]["name"] == "consilia-budget-approver")
+        role(server, "approve", approver["rules"], "officer")
+        role(server, "keep", KEEP, "keeper")
+        found = People(server)
+        await_policies(found)
+        yield found
+
+
+def await_policies(people):
+    """New policies are in force a moment later: all three, each by what it refuses."""
+    people.ask("editor", "POST", DATASETS, dataset("probe"))
+    end = time.monotonic() + 60
+    while not (
+        people.patch("editor", f"{DATASETS}/probe", {"spec": {"privacyBudget": {"epsilonPerJob": "2"}}})[0] == 403
+        and people.patch("editor", f"{DATASETS}/probe/status", {"status": {"spent": "0"}})[0] == 403
+        and refused_to_delete(people)
+    ):
+        assert time.monotonic() < end, "the policies are not in force"
+        time.sleep(0.2)
+
+
+def refused_to_delete(people):
+    people.ask("editor", "POST", CLAIMS, claim("consilia-ledger"))
+    return people.ask("editor", "DELETE", f"{CLAIMS}/consilia-ledger?dryRun=All")[0] == 403
+
+
+def dataset(name, budget=BUDGET):
+    made = document("Dataset", {"publicSize": 100, "privacyBudget": copy.deepcopy(budget), ".metadata.name": name})
+    made["metadata"]["namespace"] = "default"
+    return made
+
+
+@pytest.fixture
+def there(people, request):
+    """A Dataset with a budget."""
+    path = f"{DATASETS}/{request.node.name.split('[')[0].replace('_', '-')[:60].strip('-')}"
+    status, answer = people.ask("editor", "POST", DATASETS, dataset(path.rpartition("/")[2]))
+    assert status == 201, answer
+    yield path
+    people.ask("editor", "DELETE", path)
+
+
+APPROVAL = {"epsilon": "5", "by": "committee", "reason": "agreed"}
+CHANGES = {
+    "lower it": ({"epsilon": "2", "epsilonPerJob": "0.5"}, True),
+    "change something else": ({}, True),
+    "give a job more": ({"epsilonPerJob": "2"}, False),
+    "let a job have all": ({"epsilonPerJob": None}, False),
+    "raise it with an approval": ({"epsilon": "5", "approval": APPROVAL}, False),
+    "write an approval for later": ({"approval": APPROVAL}, False),
+}
+
+
+@pytest.mark.parametrize(("change", "allowed"), CHANGES.values(), ids=CHANGES.keys())
+def test_an_editor_may_lower_a_budget_and_an_approver_may_do_more(people, there, change, allowed):
+    patch = {"spec": {"privacyBudget": change, "parameters": {"site": "x"}}}
+    status, answer = people.patch("editor", there, patch)
+    assert (status == 200) is allowed, answer
+    if not allowed:
+        assert status == 403
+        assert "needs the verb raisebudget" in answer["message"]
+    assert people.patch("officer", there, patch)[0] == 200
+
+
+def test_what_was_approved_may_stay_as_it_is_and_may_not_come_with_a_new_dataset(people, there):
+    assert people.patch("officer", there, {"spec": {"privacyBudget": {"epsilon": "5", "approval": APPROVAL}}})[0] == 200
+    assert people.patch("editor", there, {"spec": {"parameters": {"site": "y"}}})[0] == 200
+    assert people.patch("editor", there, {"spec": {"privacyBudget": {"epsilon": "4"}}})[0] == 200
+    name = "made-with-an-approval"
+    new = dataset(name, BUDGET | {"epsilon": "5", "approval": APPROVAL})
+    assert people.ask("editor", "POST", DATASETS, new)[0] == 403
+    assert people.ask("editor", "POST", DATASETS, dataset(name))[0] == 201, (
+        "without an approval it is no more than that"
+    )
+    people.ask("editor", "DELETE", f"{DATASETS}/{name}")
+    assert people.ask("officer", "POST", DATASETS, new)[0] == 201
+
+
+def test_what_a_status_says_of_the_ledger_is_the_operators(people, there):
+    head = {"ledgerEntries": 7, "ledgerHead": f"sha256:{'1' * 64}", "spent": "1.5"}
+    assert people.patch(OPERATOR, f"{there}/status", {"status": head})[0] == 200
+    for change in ({"spent": "0"}, {"ledgerEntries": 0}, {"ledgerHead": None}, {"available": "9"}):
+        status, answer = people.patch("editor", f"{there}/status", {"status": change})
+        assert status == 403, answer
+        assert "written by the operator alone" in answer["message"]
+    assert people.patch("editor", f"{there}/status", {"status": {"size": "100-119"}})[0] == 200
+
+
+CLAIMS, DEPLOYMENTS = (
+    "/api/v1/namespaces/default/persistentvolumeclaims",
+    "/apis/apps/v1/namespaces/default/deployments",
+)
+
+
+def claim(name):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def deployment(name):
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize(("path", "make"), [(CLAIMS, claim), (DEPLOYMENTS, deployment)], ids=["claim", "deployment"])
+def test_a_ledger_is_deleted_by_whom_that_was_given_to(people, path, make):
+    for name in ("consilia-ledger", "another"):
+        people.ask("editor", "POST", path, make(name))
+    assert people.ask("editor", "DELETE", f"{path}/another")[0] == 200
+    for who in ("editor", OPERATOR, "officer"):
+        status, answer = people.ask(who, "DELETE", f"{path}/consilia-ledger")
+        assert status == 403
+        assert "needs the verb deleteledger" in answer["message"]
+    assert people.ask("keeper", "DELETE", f"{path}/consilia-ledger")[0] == 200
+
+
+def test_policies_hold_where_the_operator_looks_after_and_can_be_left_out():
+    listed = [each for each in render({"watchNamespaces": ["hub", "a"]}) if each["kind"] == POLICY]
+    assert len(listed) == 3
+    for each in listed:
+        (chosen,) = each["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
+        assert chosen["values"] == ["hub", "a"]
+    kinds = {each["kind"] for each in render({"admission": {"enabled": False}})}
+    assert not {POLICY, BINDING} & kinds

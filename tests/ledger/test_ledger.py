@@ -1,0 +1,328 @@
+"""A ledger in use: what is afforded, charged, given back and denied."""
+
+import os
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledgers import ROUND, account_of, budget, content, open_ledger, plan, reserve
+
+from consilia.errors import BudgetError, LedgerError
+from consilia.ledger.content import Content
+from consilia.ledger.journal import read_entries
+from consilia.privacy.accounting import curve, epsilon
+from consilia.privacy.mechanisms import Mechanism
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return open_ledger(tmp_path / "ledger")
+
+
+def entries(ledger):
+    return read_entries(ledger.folder / "ledger.jsonl")[0]
+
+
+def spend_all(ledger, account):
+    for number in range(1, 1000):
+        try:
+            reserve(ledger, account, round_number=number)
+        except BudgetError as refused:
+            return refused
+    raise AssertionError("there was no end of it")
+
+
+def test_a_budget_of_n_rounds_runs_exactly_n(ledger):
+    account = account_of(ledger)
+    n = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "job", plan(n))
+    for number in range(1, n + 1):
+        reserve(ledger, account, round_number=number)
+
+    assert n > 10
+    with pytest.raises(BudgetError, match=r"does not afford another 10 x SampledGaussian noise of 2 on samples of 0.1"):
+        reserve(ledger, account, round_number=n + 1)
+    assert ledger.state(account).exhausted
+
+
+def test_epsilon_on_record_is_that_of_what_was_charged(ledger):
+    account = account_of(ledger)
+    for number in range(1, 8):
+        charge = reserve(ledger, account, round_number=number)
+    told = ledger.state(account, "job")
+
+    assert told.spent == told.spent_by_job == charge.epsilon_of_job == epsilon(curve(ROUND) * 7, 1e-5)
+
+
+def test_a_job_that_asks_for_more_is_told_how_many_rounds_there_are(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+
+    with pytest.raises(BudgetError, match=f"the budget of ε = 3 affords {most} of the job's 1000 rounds") as refused:
+        ledger.admit(account, "job", plan(1000))
+    assert refused.value.affords == most
+    assert entries(ledger)[-1].type == "Denied"
+    assert not ledger.state(account).exhausted  # others may ask for less
+
+
+def test_what_is_promised_to_one_job_is_not_promised_to_another(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "first", plan(1000))
+    ledger.admit(account, "first", plan(most - 3))
+
+    assert ledger.affords(account, "second", plan(1000)) in {2, 3}
+    with pytest.raises(BudgetError):
+        ledger.admit(account, "second", plan(10))
+    ledger.give_back(account, "first")
+    ledger.admit(account, "second", plan(10))
+
+
+def test_a_job_that_is_admitted_again_is_promised_no_more(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "job", plan(most))
+    reserve(ledger, account)
+    ledger.admit(account, "job", plan(most))
+
+    assert ledger.affords(account, "job", plan(1000)) == most
+    assert [each.type for each in entries(ledger)][-1] == "Renewed"
+
+
+def test_what_was_spent_stays_spent_when_the_job_ends_and_comes_back(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "job", plan(most))
+    for number in range(1, 4):
+        reserve(ledger, account, round_number=number)
+    ledger.give_back(account, "job")
+
+    assert ledger.affords(account, "other", plan(1000)) == most - 3
+    ledger.admit(account, "job", plan(most))  # its own three rounds are part of it
+
+
+def test_a_job_that_named_an_epsilon_never_spends_more_however_large_the_budget(ledger):
+    account = account_of(ledger, "8")
+    promise = plan(5, epsilon=1.2)
+    ledger.admit(account, "job", promise)
+    refused = spend_all(ledger, account)
+
+    assert "the job has spent the ε = 1.2 that it promised" in str(refused)
+    assert refused.by_job
+    assert ledger.state(account, "job").spent_by_job <= 1.2
+    assert not ledger.state(account).exhausted
+
+
+def test_a_repeated_attempt_is_charged_and_leaves_room_for_what_others_were_promised(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "one", plan(3))
+    ledger.admit(account, "other", plan(most - 3))
+    for attempt in (1, 2, 3):
+        assert reserve(ledger, account, job="one").attempt == attempt
+
+    with pytest.raises(BudgetError):
+        reserve(ledger, account, job="one")
+    for number in range(1, most - 2):
+        reserve(ledger, account, job="other", round_number=number)
+
+
+def test_the_same_question_asked_twice_is_charged_once(ledger):
+    account = account_of(ledger)
+    once = ledger.reserve(account, "job", 1, ROUND, nonce="0" * 32)
+    again = ledger.reserve(account, "job", 1, ROUND, nonce="0" * 32)
+
+    assert (once.reservation, once.attempt, once.epsilon_of_job) == (
+        again.reservation,
+        again.attempt,
+        again.epsilon_of_job,
+    )
+
+
+def test_one_charge_pays_for_one_output(ledger):
+    charge = reserve(ledger, account_of(ledger))
+    head = ledger.commit(charge.reservation, "sha256:" + "1" * 64)
+
+    assert ledger.commit(charge.reservation, "sha256:" + "1" * 64) == head
+    with pytest.raises(LedgerError, match="another output was released under reservation"):
+        ledger.commit(charge.reservation, "sha256:" + "2" * 64)
+    with pytest.raises(LedgerError, match="has no reservation 99"):
+        ledger.commit(99, "sha256:" + "2" * 64)
+
+
+def test_a_lease_that_nobody_renews_holds_nothing(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "dead", plan(most), lease=timedelta(seconds=-2))
+
+    assert ledger.affords(account, "alive", plan(1000)) == most
+    assert entries(ledger)[-1].reason == "Expired"
+
+
+def test_a_lowered_budget_stops_what_was_promised_under_it(ledger):
+    account = account_of(ledger)
+    ledger.admit(account, "job", plan(ledger.affords(account, "job", plan(1000))))
+    reserve(ledger, account)
+    ledger.set_budget(account, budget("0.5"))
+
+    with pytest.raises(BudgetError, match=r"ε = 0\.5"):
+        reserve(ledger, account, round_number=2)
+    assert ledger.state(account).exhausted
+
+
+@pytest.mark.parametrize(
+    "more", [budget("4"), budget("3", epsilon_per_job="2"), budget("3")], ids=["ε", "cap", "no cap"]
+)
+def test_more_than_before_needs_an_approval(ledger, more):
+    account = ledger.register("heart", content(), "Record")
+    ledger.set_budget(account, budget("3", epsilon_per_job="1"))
+
+    with pytest.raises(BudgetError, match="the ledger has a budget of ε = 3"):
+        ledger.set_budget(account, more)
+    approved = budget(more.epsilon, epsilon_per_job=more.epsilon_per_job, approved_by="Board", reason="new cohort")
+    ledger.set_budget(account, approved)
+    assert (entries(ledger)[-1].approved_by, entries(ledger)[-1].reason) == ("Board", "new cohort")
+
+
+def test_an_approved_budget_ends_exhaustion(ledger):
+    account = account_of(ledger, "1")
+    spend_all(ledger, account)
+    ledger.set_budget(account, budget("2", approved_by="Board", reason="because"))
+
+    assert not ledger.state(account).exhausted
+    reserve(ledger, account, round_number=100)
+
+
+def test_the_hospital_caps_what_one_job_may_spend_whatever_it_asks_for(ledger):
+    account = ledger.register("heart", content(), "Record")
+    ledger.set_budget(account, budget("8", epsilon_per_job="1"))
+    most = ledger.affords(account, "one", plan(1000))
+
+    assert most == ledger.affords(account, "other", plan(1000)) < 20
+    with pytest.raises(BudgetError, match="at most 1 for one job, affords"):
+        ledger.admit(account, "one", plan(most + 1))
+
+
+def test_data_without_a_budget_is_accounted_for_all_the_same(ledger):
+    account = ledger.register("heart", content(), "Record")
+    ledger.admit(account, "job", plan(1000))
+    reserve(ledger, account)
+
+    assert (ledger.state(account).epsilon, ledger.state(account).available) == (None, None)
+    assert ledger.state(account).spent == epsilon(curve(ROUND), 1e-5)
+
+
+def test_a_new_name_a_copy_and_a_recreated_data_set_are_the_same_data(ledger):
+    account = account_of(ledger)
+    reserve(ledger, account)
+
+    assert ledger.register("heart", content("heart"), "Record") == account
+    assert ledger.register("renamed", content("heart"), "Record") == account
+    assert ledger.register("heart", content("other content"), "Record") == account
+    assert ledger.register("lungs", content("lungs"), "Record") != account
+
+
+def test_data_that_grew_keeps_its_account(ledger):
+    pieces = tuple(sorted(f"{number * 2654435761 % 2**64:016x}" for number in range(200)))
+    grown = tuple(sorted([*pieces, *(f"{number * 40503 % 2**64:016x}" for number in range(1000, 1600))]))
+    account = ledger.register("before", Content(content("1").fingerprint, pieces), "Record")
+
+    assert ledger.register("after", Content(content("2").fingerprint, grown), "Record") == account
+
+
+def test_data_that_holds_the_data_of_two_accounts_joins_them(ledger):
+    one, other = account_of(ledger, "3", "one"), account_of(ledger, "2", "other")
+    reserve(ledger, one)
+    reserve(ledger, other, job="another")
+    assert ledger.register("one", content("other"), "Record") == one
+
+    told = ledger.state(other)
+    assert (told.account, told.epsilon, told.datasets) == (one, 2, ("one", "other"))
+    assert told.spent == epsilon(curve(ROUND) * 2, 1e-5)
+
+
+def test_an_account_hides_one_unit_only(ledger):
+    ledger.register("heart", content(), "Record")
+
+    with pytest.raises(LedgerError, match="for each Record, not for each Patient"):
+        ledger.register("heart", content(), "Patient")
+
+
+def test_two_processes_see_each_others_entries(ledger, tmp_path):
+    other = open_ledger(tmp_path / "ledger")
+    account = account_of(ledger)
+    reserve(other, account)
+    reserve(ledger, account, round_number=2)
+
+    assert other.state(account) == ledger.state(account)
+    assert other.head() == ledger.head()
+
+
+@pytest.mark.slow
+def test_two_jobs_and_three_threads_race_for_one_budget_a_thousand_times_and_never_overdraw(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        os, "fsync", lambda _descriptor: None
+    )  # nothing is killed here: the kernel keeps what is written
+    ledgers = [open_ledger(tmp_path / "ledger") for _ in range(3)]
+    small = Mechanism(kind="Gaussian", noise_multiplier="60")
+    won = []
+
+    def race(ledger, account, job):
+        while True:
+            try:
+                won.append((account, reserve(ledger, account, job=job, mechanism=small).reservation))
+            except BudgetError:
+                return
+
+    for number in range(15):
+        account = account_of(ledgers[0], "0.6", dataset=f"data {number}")
+        affordable = ledgers[0].affords(account, "a", plan(1000, small))
+        ledgers[0].admit(account, "a", plan(affordable // 3, small))
+        threads = [Thread(target=race, args=(ledger, account, job)) for ledger, job in zip(ledgers, "aab", strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len([each for each in won if each[0] == account]) == affordable
+        assert ledgers[0].state(account).spent <= 0.6
+    assert len({reservation for _, reservation in won}) == len(won) >= 1000
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["admit", "reserve", "return", "raise", "lower", "rename"]),
+        st.integers(0, 2),
+        st.integers(1, 6),
+    ),
+    max_size=25,
+)
+
+
+@given(OPERATIONS)
+@settings(deadline=None, max_examples=25)
+def test_whatever_is_asked_in_whatever_order_the_budget_holds(tmp_path_factory, operations):
+    ledger = open_ledger(tmp_path_factory.mktemp("ledger") / "ledger")
+    account, limit = account_of(ledger, "2"), 2.0
+    for what, job, number in operations:
+        try:
+            match what:
+                case "admit":
+                    ledger.admit(account, f"job-{job}", plan(number))
+                case "reserve":
+                    reserve(ledger, account, job=f"job-{job}", round_number=number)
+                case "return":
+                    ledger.give_back(account, f"job-{job}")
+                case "raise":
+                    ledger.set_budget(account, budget("9"))
+                case "lower":
+                    ledger.set_budget(account, budget(str(2 - number / 10)))
+                    limit = min(limit, 2 - number / 10)
+                case "rename":
+                    assert ledger.register(f"name-{job}", content("heart"), "Record") == account
+        except BudgetError:
+            pass
+        told = ledger.state(account)
+        assert told.spent <= 2
+        assert told.epsilon == limit
+    assert open_ledger(ledger.folder).state(account) == ledger.state(account)

@@ -1,0 +1,214 @@
+"""Whatever is done to a ledger's file but appending to it is noticed."""
+
+import json
+import shutil
+
+import pytest
+from ledgers import HOSPITAL, ROUND, account_of, budget, content, open_ledger, plan, reserve
+
+from consilia.errors import BudgetError, LedgerError
+from consilia.ledger.journal import read_entries
+from consilia.wire.identity import LEDGER_ENTRY, Identity, canonical
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = open_ledger(tmp_path / "ledger")
+    account = account_of(ledger)
+    for number in range(1, 6):
+        ledger.commit(reserve(ledger, account, round_number=number).reservation, "sha256:" + "0" * 64)
+    return ledger
+
+
+@pytest.fixture
+def file(ledger):
+    return ledger.folder / "ledger.jsonl"
+
+
+def lines(file):
+    return file.read_bytes().splitlines(keepends=True)
+
+
+def less_noise(line):
+    return line.replace(b'"noiseMultiplier":"2"', b'"noiseMultiplier":"9"')
+
+
+def signed_by_another(line):
+    found = json.loads(line)["entry"] | {"epsilon": "99"}
+    return (
+        canonical(
+            {"entry": found, "signature": Identity.generate(HOSPITAL).sign(canonical(found), purpose=LEDGER_ENTRY)}
+        )
+        + b"\n"
+    )
+
+
+CHANGES = {
+    "a figure was changed": (lambda all_: [less_noise(line) for line in all_], "entry 5 .* is not signed"),
+    "an entry was removed": (lambda all_: all_[:5] + all_[6:], "entry 6 .* does not continue"),
+    "two entries changed places": (
+        lambda all_: [*all_[:4], all_[5], all_[4], *all_[6:]],
+        "entry 5 .* does not continue",
+    ),
+    "an entry came twice": (lambda all_: [*all_[:5], all_[4], *all_[5:]], "entry 6 .* does not continue"),
+    "the beginning is gone": (lambda all_: all_[3:], "entry 1 .* does not continue"),
+    "another key signed": (lambda all_: [*all_[:3], signed_by_another(all_[3]), *all_[4:]], "entry 4 .* is not signed"),
+    "an entry was written otherwise": (
+        lambda all_: [all_[0].replace(b":", b": ", 1), *all_[1:]],
+        "entry 1 .* is not written as",
+    ),
+    "an entry is rubbish": (lambda all_: [*all_[:2], b"rubbish\n", *all_[3:]], "entry 3 .* cannot be read"),
+    "an entry has a strange field": (lambda all_: [all_[0].replace(b'"hospital"', b'"hostel"'), *all_[1:]], "entry 1"),
+    "an entry nests too deeply": (lambda all_: [b"[" * 100_000 + b"\n", *all_[1:]], "entry 1 .* cannot be read"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_refused_with_the_entry_named(ledger, file, change):
+    make, told = CHANGES[change]
+    file.write_bytes(b"".join(make(lines(file))))
+
+    with pytest.raises(LedgerError, match=told):
+        open_ledger(ledger.folder)
+    with pytest.raises(LedgerError, match=told):
+        read_entries(file)
+
+
+@pytest.mark.parametrize("kept", [1, 7, 12])
+def test_a_file_cut_or_copied_back_while_in_use_is_noticed(ledger, file, kept):
+    old = b"".join(lines(file)[:kept])
+    file.write_bytes(old)
+
+    with pytest.raises(LedgerError, match="was cut or replaced while it was in use"):
+        account_of(ledger)
+
+
+def test_a_file_moved_into_its_place_is_noticed_though_it_has_the_same_bytes(ledger, file, tmp_path):
+    shutil.copy(file, tmp_path / "copy")
+    (tmp_path / "copy").replace(file)
+
+    with pytest.raises(LedgerError, match="was cut or replaced"):
+        ledger.head()
+
+
+def test_an_old_file_copied_back_is_told_by_the_head_that_others_have_kept(ledger, file):
+    seen = ledger.head()
+    file.write_bytes(b"".join(lines(file)[:-2]))
+
+    again = open_ledger(ledger.folder)
+    with pytest.raises(
+        LedgerError, match=rf"others have seen entry {seen.entries} .* here are {seen.entries - 2} entries"
+    ):
+        again.compare([seen])
+
+
+def test_another_history_of_the_same_length_is_told_by_the_head_too(ledger, file):
+    seen = ledger.head()
+    file.write_bytes(b"".join(lines(file)[:-1]))
+    again = open_ledger(ledger.folder)
+    account_of(again, dataset="another")
+
+    assert again.head().entries > seen.entries
+    with pytest.raises(LedgerError, match="rolled back or replaced"):
+        again.compare([seen])
+
+
+def test_a_ledger_begun_anew_is_told_from_the_one_that_was_there(ledger, file):
+    seen = ledger.head()
+    file.unlink()
+
+    with pytest.raises(LedgerError, match="here are 1 entries"):
+        open_ledger(ledger.folder).compare([seen])
+
+
+def test_every_head_that_there_ever_was_is_known_again(ledger):
+    heads = [ledger.head()]
+    account = account_of(ledger, dataset="another")
+    for number in range(3):
+        reserve(ledger, account, round_number=number)
+        heads.append(ledger.head())
+
+    open_ledger(ledger.folder).compare(heads)
+
+
+def test_a_ledger_of_another_key_is_not_written_to(ledger, file):
+    before = file.read_bytes()
+
+    with pytest.raises(LedgerError, match="signed by another key than that of riverside"):
+        open_ledger(ledger.folder, Identity.generate(HOSPITAL))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("cut", [1, 20, 300])
+def test_what_a_crash_cut_short_was_told_nobody_and_is_cut_off(ledger, file, cut):
+    whole = file.read_bytes()
+    file.write_bytes(whole + lines(file)[-1][:cut])
+
+    again = open_ledger(ledger.folder)
+    assert file.read_bytes() == whole
+    assert again.head() == ledger.head()
+
+
+def test_after_a_gap_that_somebody_accepted_only_an_approved_budget_affords_anything(ledger, file):
+    seen = ledger.head()
+    file.write_bytes(b"".join(lines(file)[:-3]))
+    again = open_ledger(ledger.folder)
+    again.accept_gap(seen, "Board", "restored from Monday's backup")
+    account = account_of(again)
+
+    with pytest.raises(BudgetError, match="has lost entries"):
+        reserve(again, account, round_number=9)
+    assert again.affords(account, "job", plan(5)) == 0
+    again.set_budget(account, budget("2", approved_by="Board", reason="an approval from before the loss"))
+    assert again.affords(account, "job", plan(5)) == 0
+    number = again.head().entries - 2
+    again.set_budget(account, budget("2", approved_by="Board", reason="counted by hand", after_gap=number))
+    reserve(again, account, round_number=9)
+    again.compare([seen, again.head()])  # the loss is known: nobody need be alarmed for ever
+
+
+def test_data_that_is_first_seen_after_a_gap_may_be_what_was_lost(ledger, file):
+    seen = ledger.head()
+    file.unlink()
+    again = open_ledger(ledger.folder)
+    again.accept_gap(seen, "Board", "the volume is gone")
+    account = account_of(again)
+
+    assert again.affords(account, "job", plan(5)) == 0
+    assert again.state(account).available == 0
+    again.set_budget(account, budget("2", approved_by="Board", reason="new patients", after_gap=2))
+    assert again.affords(account, "job", plan(5)) > 0
+
+
+def test_a_full_disk_releases_nothing_and_breaks_nothing(ledger, monkeypatch):
+    import os
+
+    account = ledger.register("heart", content("heart"), "Record")
+    before = ledger.head()
+
+    def full(_descriptor, _data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(LedgerError, match=r"cannot be written: .*No space left.*nothing is released meanwhile"):
+            reserve(ledger, account, round_number=7)
+    assert ledger.head() == before
+    reserve(ledger, account, round_number=7)
+
+
+def test_without_its_content_key_a_ledger_knows_no_data_again_and_says_so(ledger):
+    (ledger.folder / "content.key").unlink()
+
+    with pytest.raises(LedgerError, match=r"content key .* cannot be read.*Restore it beside the ledger"):
+        open_ledger(ledger.folder)
+
+
+def test_what_could_not_be_read_back_is_not_written(ledger, file):
+    account, before = account_of(ledger), file.read_bytes()
+    endless = plan(10**9, ROUND)
+
+    with pytest.raises(LedgerError, match="has a wrong field"):
+        ledger.admit(ledger.register("unlimited", content("unlimited"), "Record"), "job", endless)
+    assert file.read_bytes().startswith(before)
+    assert open_ledger(ledger.folder).state(account) == ledger.state(account)

@@ -1,0 +1,96 @@
+"""The filter: what a budget affords, whoever asks for it in whatever order."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consilia.privacy.accounting import ORDERS, composed, curve, epsilon, nothing
+from consilia.privacy.filter import PrivacyFilter, favourite_orders
+from consilia.privacy.mechanisms import Mechanism, sampled_gaussian
+
+BUDGETS = st.tuples(st.sampled_from([0.5, 1.0, 3.0, 8.0]), st.sampled_from([1e-5, 1e-7]))
+RELEASES = st.lists(
+    st.sampled_from(
+        [
+            sampled_gaussian(1.1, 0.01, 100),
+            sampled_gaussian(4, 0.1, 10),
+            Mechanism(kind="Gaussian", noise_multiplier="20"),
+            Mechanism(kind="Laplace", noise_multiplier="30", steps=2),
+        ]
+    ),
+    max_size=60,
+)
+
+
+def test_rounds_are_not_added_up_one_by_one():
+    each = curve(sampled_gaussian(1.1, 0.01, 100))
+
+    assert int(8 / epsilon(each, 1e-5)) < 12
+    assert 180 <= PrivacyFilter.of(8, 1e-5).affords(nothing(), each, at_most=1000) <= 185  # 185 if nobody might adapt
+
+
+def planned(each, budget):
+    """How many rounds fit if all is known beforehand, so that one order may be picked at the end."""
+    low, high = 0, 100_000
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if epsilon(each * middle, 1e-5) <= budget else (low, middle - 1)
+    return low
+
+
+@pytest.mark.parametrize("budget", [0.5, 1, 3, 5, 8])
+@pytest.mark.parametrize(
+    "each", [sampled_gaussian(8, 0.1, 1), sampled_gaussian(4, 0.03, 1), sampled_gaussian(20, 1, 1)]
+)
+def test_being_ready_for_whoever_adapts_costs_a_tenth_of_the_rounds_at_most(budget, each):
+    total, single = PrivacyFilter.of(budget, 1e-5), curve(each)
+
+    assert (
+        0.9 * planned(single, budget) - 1
+        <= total.affords(nothing(), single, at_most=100_000)
+        <= planned(single, budget)
+    )
+
+
+@given(BUDGETS, RELEASES)
+@settings(deadline=None, max_examples=40)
+def test_what_is_admitted_costs_no_more_than_the_budget_by_any_accountant(budget, releases):
+    rule, total = PrivacyFilter.of(*budget), nothing()
+    for each in releases:
+        if rule.admits(total + curve(each)):
+            total = total + curve(each)
+
+    assert epsilon(total, budget[1]) <= rule.spent(total) <= budget[0] * (1 + 1e-9)
+
+
+@given(BUDGETS, RELEASES, RELEASES)
+@settings(deadline=None, max_examples=40)
+def test_more_releases_never_count_for_less(budget, some, more):
+    rule = PrivacyFilter.of(*budget)
+
+    assert rule.spent(composed([*some, *more])) >= rule.spent(composed(some))
+
+
+@given(BUDGETS, st.integers(1, 300), st.sampled_from([0.01, 0.1, 1.0]))
+@settings(deadline=None, max_examples=40)
+def test_so_many_rounds_as_it_affords_and_not_one_more(budget, at_most, rate):
+    rule, each = PrivacyFilter.of(*budget), curve(sampled_gaussian(3, rate, 1))
+    count = rule.affords(nothing(), each, at_most=at_most)
+
+    assert count == 0 or rule.admits(each * count)
+    assert count == at_most or not rule.admits(each * (count + 1))
+
+
+def test_the_orders_share_delta_out():
+    rule = PrivacyFilter.of(3, 1e-5)
+    alone = np.log1p(-1 / ORDERS) - np.log(1e-5 * ORDERS) / (ORDERS - 1)
+    shares = np.exp((alone - rule.conversion) * (ORDERS - 1))
+
+    assert shares.sum() == pytest.approx(1)
+    assert ORDERS[shares.argmax()] == rule.favourites[0]
+
+
+def test_a_lowered_budget_keeps_the_orders_that_were_fixed():
+    assert PrivacyFilter.of(8, 1e-5).with_budget(2, 1e-5).favourites == favourite_orders(8, 1e-5)
+    assert favourite_orders(8, 1e-5) != favourite_orders(2, 1e-5)

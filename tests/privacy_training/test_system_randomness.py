@@ -1,0 +1,93 @@
+"""Noise has the distribution that the accountant believes in, and is never drawn twice."""
+
+import os
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from consilia_workers.privacy.noise import SystemRandomness
+
+COUNT = 1_000_000
+FARTHEST = 2.75 / np.sqrt(COUNT)
+"""Of the empirical from the true distribution: farther once in two million times (Kolmogorov-Smirnov)."""
+
+
+@pytest.mark.parametrize(("kind", "law"), [("uniform", "uniform"), ("normal", "norm"), ("laplace", "laplace")])
+def test_draws_follow_the_law(kind, law):
+    values = getattr(SystemRandomness(), kind)(COUNT)
+    assert values.dtype == np.float64
+    assert kstest(values, law).statistic < FARTHEST
+
+
+@pytest.mark.parametrize(("kind", "variance", "kurtosis"), [("normal", 1, 3), ("laplace", 2, 6)])
+def test_draws_have_the_right_spread_and_tails_and_no_memory(kind, variance, kurtosis):
+    """Each figure within five standard errors or more."""
+    values = getattr(SystemRandomness(), kind)(COUNT)
+    assert abs(values.mean()) < 5 * np.sqrt(variance / COUNT)
+    assert abs(values.var() / variance - 1) < 5 * np.sqrt((kurtosis - 1) / COUNT)
+    assert abs(np.mean(values**4) / values.var() ** 2 - kurtosis) < 0.3
+    for lag in (1, 2, 4, 2**15):
+        assert abs(np.mean(values[lag:] * values[:-lag]) / variance) < 6 / np.sqrt(COUNT)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.3, 1.0])
+def test_every_record_is_sampled_at_the_rate_by_itself(rate):
+    mask = SystemRandomness().poisson_mask(COUNT, rate)
+    assert mask.dtype == np.bool_
+    assert abs(mask.sum() - COUNT * rate) <= 5 * np.sqrt(COUNT * rate * (1 - rate))
+    both = (mask[1:] & mask[:-1]).sum()
+    assert abs(both - COUNT * rate**2) <= 10 * np.sqrt(COUNT * rate**2 * (1 - rate**2)) + 1
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_a_rate_is_a_probability(rate):
+    with pytest.raises(ValueError, match="sampling rate"):
+        SystemRandomness().poisson_mask(3, rate)
+
+
+class AllOnes:
+    """A cipher of which every bit comes out alike."""
+
+    def __init__(self, byte):
+        self.byte = byte
+
+    def update_into(self, data, out):
+        out[:] = bytes([self.byte]) * len(data)
+
+
+@pytest.mark.parametrize("byte", [0x00, 0xFF])
+def test_the_farthest_draws_are_finite(byte):
+    randomness = SystemRandomness()
+    randomness.uniform(1)
+    randomness._stream = AllOnes(byte)
+    assert 0 < randomness.uniform(1)[0] < 1
+    assert 10 < abs(randomness.normal(1)[0]) < 20  # four of eight deviations, halved
+    assert np.isfinite(randomness.laplace(1)[0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2**15 - 1, 2**15, 2**15 + 1])
+def test_any_number_of_draws_can_be_had(count):
+    randomness = SystemRandomness()
+    for values in (randomness.uniform(count), randomness.normal(count), randomness.laplace(count)):
+        assert len(np.unique(values)) == count
+
+
+def test_no_two_instances_draw_alike():
+    one, other = SystemRandomness().uniform(100_000), SystemRandomness().uniform(100_000)
+    assert not np.intersect1d(one, other).size
+
+
+def test_a_forked_process_does_not_repeat_its_parents_draws():
+    randomness = SystemRandomness()
+    randomness.uniform(3)
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writing, randomness.uniform(500).tobytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = np.frombuffer(os.read(reading, 4000))
+    os.close(reading)
+    os.close(writing)
+    assert len(theirs) == 500
+    assert not np.intersect1d(theirs, randomness.uniform(500)).size

@@ -1,0 +1,104 @@
+"""A task that tries to carry a patient out gets out only what is charged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hostile_tasks import SECRET, table
+
+from consilia_workers.sandbox import kernel
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux" or kernel.landlock_version() < 1, reason="this kernel has no Landlock"),
+]
+
+JOB = """\
+apiVersion: consilia.dev/v1alpha1
+kind: FederatedJob
+metadata: {{name: hostile}}
+spec:
+  task: {{entrypoint: "hostile_tasks:{task}"}}
+  dataset: patients
+  hospitals: {{names: [a, b], minReady: 2, minUpdates: 2}}
+  rounds: {{count: 2, deadlineSeconds: 60}}
+  training: {{localSteps: 2, optimizer: {{learningRate: "0.1"}}}}
+  privacy: {{noiseMultiplier: "1"{more}}}
+  evaluation: {{metrics: [{metric}]}}
+"""
+TASKS = ["Prints", "Raises", "WritesFiles", "WritesWeights", "Measures"]
+
+
+def run(folder: Path, task: str, more: str = "", metric: str = "loss") -> subprocess.CompletedProcess[str]:
+    for name in ("a", "b"):
+        (folder / "data" / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            (folder / "data" / name / f"{split}.bin").write_bytes(table(40))
+    (folder / "job.yaml").write_text(JOB.format(task=task, more=more, metric=metric))
+    support = str(Path(__file__).parent.parent / "support")
+    command = [Path(sys.executable).parent / "consilia", "run", "job.yaml", "--data", "data", "--no-baselines"]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": support}, capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+
+
+def files_with_the_secret(folder: Path) -> set[str]:
+    """Wherever it is, but in the data themselves."""
+    names = (SECRET, SECRET.replace(b"-", b"_"))
+    return {
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and "data" not in path.parts and any(name in path.read_bytes() for name in names)
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_secret_stays_in_the_hospital_whatever_the_task_tries(tmp_path, task):
+    metric = "secret" if task == "Measures" else "loss"
+    done = run(tmp_path, task, metric=metric)
+
+    assert SECRET.decode() not in done.stdout + done.stderr
+    assert files_with_the_secret(tmp_path) <= {"task-output.log"}
+    assert not Path("/tmp/leak").exists()
+    assert not Path("/dev/shm/leak").exists()
+
+
+def test_an_honest_task_on_the_same_data_learns(tmp_path):
+    done = run(tmp_path, "Reads")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_with_the_secret(tmp_path) == set()
+
+
+def test_a_task_that_switches_the_noise_off_does_so_for_itself_alone(tmp_path):
+    done = run(tmp_path, "Patches")
+    audits = [json.loads(path.read_text()) for path in tmp_path.rglob("audit.json")]
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [audit["verdict"] for audit in audits] == ["Consistent", "Consistent"]
+
+
+def test_what_it_prints_is_there_for_the_hospital(tmp_path):
+    run(tmp_path, "Prints")
+
+    assert files_with_the_secret(tmp_path) == {"task-output.log"}
+
+
+def test_the_others_hear_that_the_task_failed_and_no_word_of_why(tmp_path):
+    done = run(tmp_path, "Raises")
+
+    assert done.returncode != 0
+    assert "TaskFailed" in done.stdout + done.stderr
+    assert files_with_the_secret(tmp_path) == {"task-output.log"}
+
+
+@pytest.mark.parametrize("task", ["Prints", "WritesFiles", "WritesWeights"])
+def test_a_finished_update_with_noise_lets_out_nothing_either(tmp_path, task):
+    done = run(tmp_path, task, more=", mechanism: Laplace", metric="loss").stdout
+
+    assert SECRET.decode() not in done
+    assert files_with_the_secret(tmp_path) <= {"task-output.log"}

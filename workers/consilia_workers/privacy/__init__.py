@@ -1,0 +1,1 @@
+"""Record-level privacy: untrusted models run as checked graphs, every record isolated, clipped and noised."""

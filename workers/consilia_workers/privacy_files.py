@@ -1,0 +1,10 @@
+"""What a private job leaves in a hospital's own folder; apart, so that naming it does not load torch."""
+
+KEPT_METRICS = "metrics.jsonl"
+"""Metrics that nobody else is told."""
+TASK_OUTPUT = "task-output.log"
+"""What the task's code printed near the data."""
+CANARIES = "canaries.npz"
+"""Who of the audit's made-up patients is in the data set, and what was seen of them."""
+AUDIT = "audit.json"
+"""What the audit found."""

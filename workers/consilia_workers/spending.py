@@ -1,0 +1,124 @@
+"""What a trainer pays for: rounds and evaluations, charged to the hospital's ledger before they are computed."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from consilia.ledger.chain import Head
+from consilia.ledger.interface import Charge, PrivacyLedger, Purpose
+from consilia.privacy.mechanisms import rounded_up
+from consilia.privacy.plan import JobPlan
+
+
+class Spending(Protocol):
+    """One job's purse at one hospital."""
+
+    def reserve(self, round_number: int, purpose: Purpose) -> int | None:
+        """Charge one release; the number to commit it under, or None where nothing is charged.
+
+        Raises:
+            BudgetError: the budget does not afford it.
+            LedgerError: the ledger is damaged.
+            LedgerUnavailableError: it cannot be reached now.
+        """
+
+    def commit(self, reservation: int | None, output: str) -> None:
+        """Put down the digest of what is about to be released; again and again without harm."""
+
+    def epsilon(self) -> str | None:
+        """What the job has spent here so far; None where nothing is charged."""
+
+    def head(self) -> Head | None:
+        """Where the ledger ended when it was asked last."""
+
+    def compare(self, seen: Head) -> None:
+        """See that the ledger holds what others have seen of it.
+
+        Raises:
+            LedgerError: it was rolled back, or is another one.
+        """
+
+    def finish(self) -> None:
+        """The job needs no more."""
+
+
+class Free:
+    """A job without differential privacy: nothing is charged, for nothing is bounded."""
+
+    def reserve(self, round_number: int, purpose: Purpose) -> int | None:
+        """Nothing."""
+        return None
+
+    def commit(self, reservation: int | None, output: str) -> None:
+        """Nothing."""
+
+    def epsilon(self) -> str | None:
+        """None."""
+        return None
+
+    def head(self) -> Head | None:
+        """None."""
+        return None
+
+    def compare(self, seen: Head) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+FREE = Free()
+
+
+@dataclass(slots=True)
+class Purse:
+    """A job's account in a ledger."""
+
+    ledger: PrivacyLedger
+    account: str
+    job: str
+    plan: JobPlan
+    _charge: Charge | None = None
+    _head: Head | None = None
+    _spent: float = 0.0
+
+    def open(self) -> None:
+        """Have kept what the job will need, or go on having it kept.
+
+        Raises:
+            BudgetError: the budget does not afford it.
+        """
+        self.ledger.admit(self.account, self.job, self.plan)
+        told = self.ledger.state(self.account, self.job)
+        self._spent, self._head = told.spent_by_job, told.head
+
+    def reserve(self, round_number: int, purpose: Purpose) -> int | None:
+        """Charge one release."""
+        mechanism = self.plan.training if purpose == "Training" else self.plan.evaluation
+        assert mechanism is not None, "only what is planned is charged"
+        charge = self.ledger.reserve(
+            self.account, self.job, round_number, mechanism, nonce=secrets.token_hex(16), purpose=purpose
+        )
+        self._spent, self._head = charge.epsilon_of_job, charge.head
+        return charge.reservation
+
+    def commit(self, reservation: int | None, output: str) -> None:
+        """Put down what is about to be released."""
+        assert reservation is not None, "what is released was charged"
+        self._head = self.ledger.commit(reservation, output)
+
+    def epsilon(self) -> str | None:
+        """What the job has spent here so far, rounded up."""
+        return rounded_up(round(self._spent, 6)) if self._spent else "0"
+
+    def head(self) -> Head | None:
+        """Where the ledger ended when it was asked last."""
+        return self._head
+
+    def compare(self, seen: Head) -> None:
+        """See that the ledger holds what others have seen of it."""
+        self.ledger.compare([seen])
+
+    def finish(self) -> None:
+        """The job needs no more."""
+        self.ledger.give_back(self.account, self.job)
