@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
 from benchmarks.options import positive, progress
+from consilia_workers.memory import PRIVATE_STEPS, reuse_freed_memory
 from consilia_workers.privacy.dpsgd import PrivateSteps, capacity_for, choose_style
 from consilia_workers.privacy.noise import SystemRandomness
 from consilia_workers.privacy.private_learner import lanes
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one line, for scripts")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    reuse_freed_memory(PRIVATE_STEPS)  # as a trainer does
     found: Mapping[str, Ratio] = {}
     for name, task in (("mlp", Mlp({})), ("cnn", Cnn({}))):
         progress(f"{name}: {options.repeats} steps of each kind")

@@ -62,8 +62,32 @@ def test_the_farthest_draws_are_finite(byte):
     randomness.uniform(1)
     randomness._stream = AllOnes(byte)
     assert 0 < randomness.uniform(1)[0] < 1
-    assert 10 < abs(randomness.normal(1)[0]) < 20  # four of eight deviations, halved
+    assert 10 < abs(randomness.normal(1)[0]) < 20  # two of eight deviations, divided by the root of two
     assert np.isfinite(randomness.laplace(1)[0])
+
+
+@pytest.mark.parametrize(("kind", "law"), [("plus_normal", "norm"), ("plus_laplace", "laplace")])
+@pytest.mark.parametrize("scale", [1e-6, 0.37, 1.0, 5000.0])
+def test_what_is_noisy_differs_from_the_values_by_the_law(kind, law, scale):
+    values = np.linspace(-7, 1e3, COUNT) * scale
+    noise = (getattr(SystemRandomness(), kind)(values, scale) - values) / scale
+    assert kstest(noise, law).statistic < FARTHEST
+
+
+@pytest.mark.parametrize("kind", ["plus_normal", "plus_laplace"])
+@pytest.mark.parametrize("value", [0.0, 2.0**-60, 1 / 3, 1e5 / 3], ids=["zero", "tiny", "a third", "much"])
+@pytest.mark.parametrize("scale", [0.37, 1.0, 3.0])
+def test_how_fine_a_noisy_number_is_tells_nothing_of_the_value(kind, value, scale):
+    noisy = getattr(SystemRandomness(), kind)(np.full(COUNT, value), scale)
+    grid = 2.0 ** (np.floor(np.log2(scale)) - 24)
+    points = noisy / grid
+    assert (points == np.rint(points)).all()
+    assert abs(np.mean(points % 2) - 0.5) < 5 * 0.5 / np.sqrt(COUNT)  # and no coarser
+
+
+def test_without_noise_values_stay_as_they_are():
+    values = np.array([1 / 3, -2.0, 0.0])
+    assert (SystemRandomness().plus_normal(values, 0.0) == values).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2**15 - 1, 2**15, 2**15 + 1])
@@ -71,6 +95,9 @@ def test_any_number_of_draws_can_be_had(count):
     randomness = SystemRandomness()
     for values in (randomness.uniform(count), randomness.normal(count), randomness.laplace(count)):
         assert len(np.unique(values)) == count
+    for values in (randomness.plus_normal(np.zeros(count), 1), randomness.plus_laplace(np.zeros(count), 1)):
+        assert len(values) == count
+        assert len(np.unique(values)) >= 0.99 * count
 
 
 def test_no_two_instances_draw_alike():

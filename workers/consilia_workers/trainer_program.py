@@ -14,7 +14,7 @@ from consilia.log.opening import open_log
 from consilia.wire.identity import Identity, Roster
 from consilia_workers.learner import make_learner
 from consilia_workers.learning import Begin, Learning
-from consilia_workers.memory import reuse_freed_memory
+from consilia_workers.memory import PRIVATE_STEPS, UPDATES, reuse_freed_memory
 from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox
 from consilia_workers.settings import Settings, TrainerSettings
@@ -32,10 +32,10 @@ def main(path: Path) -> int:
     """Run one hospital's trainer of the job that the settings name."""
     settings = TrainerSettings.load(path)
     start_logging(settings, settings.hospital)
-    reuse_freed_memory()
+    job = settings.read_job()
+    reuse_freed_memory(PRIVATE_STEPS if job.spec.privacy else UPDATES)
     if settings.threads:
         limit_threads(settings.threads)
-    job = settings.read_job()
     with ExitStack() as confined:
         # What runs the task's code near private data is forked first: nothing secret is in memory, no thread runs.
         begin = _private(settings, job, confined) if job.spec.privacy else lambda _identity: _open(settings, job)

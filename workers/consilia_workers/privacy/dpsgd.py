@@ -80,16 +80,16 @@ class PrivateSteps:
             for parameter, value in part.items():
                 totals[parameter] += value
         for total in [*totals.values(), *([ballast] if ballast is not None else [])]:
-            total.add_(self._noise(total))
+            total.copy_(self._noisy(total))
         for parameter, total in totals.items():
             parameter.grad = (total / self._expected).to(parameter.dtype)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return ballast
 
-    def _noise(self, like: Tensor) -> Tensor:
-        drawn = torch.from_numpy(self._randomness.normal(like.numel()))
-        return (self._std * drawn).view(like.shape).to(like.device)
+    def _noisy(self, total: Tensor) -> Tensor:
+        noisy = self._randomness.plus_normal(total.cpu().numpy().ravel(), self._std)
+        return torch.from_numpy(noisy).view(total.shape)
 
     def _of_records(self, batch: Batch) -> Sequence[Sums]:
         lanes, count = self._model.lanes, length_of(batch)

@@ -28,7 +28,7 @@ def noisy_counts(
     place = np.clip((known * BINS).astype(int), 0, BINS - 1)
     counts = np.zeros((2, BINS))
     np.add.at(counts, ((targets > 0).astype(int), place), 1)
-    return np.maximum(counts + std * randomness.normal(2 * BINS).reshape(2, BINS), 0)
+    return np.maximum(randomness.plus_normal(counts.ravel(), std).reshape(2, BINS), 0)
 
 
 def metrics_of(counts: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, float]:

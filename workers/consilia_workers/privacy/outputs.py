@@ -14,12 +14,12 @@ Vector = NDArray[np.floating]
 
 def gaussian_perturbed(delta: Vector, clip_l2: float, std: float, randomness: SystemRandomness) -> Vector:
     """The vector scaled down to an L2 norm of `clip_l2`, plus Gaussian noise; NaN and infinity count as zero."""
-    return (_clipped(delta, clip_l2, order=2) + std * randomness.normal(delta.size)).astype(delta.dtype)
+    return randomness.plus_normal(_clipped(delta, clip_l2, order=2), std).astype(delta.dtype)
 
 
 def laplace_perturbed(delta: Vector, clip_l1: float, scale: float, randomness: SystemRandomness) -> Vector:
     """The vector scaled down to an L1 norm of `clip_l1`, plus Laplace noise; NaN and infinity count as zero."""
-    return (_clipped(delta, clip_l1, order=1) + scale * randomness.laplace(delta.size)).astype(delta.dtype)
+    return randomness.plus_laplace(_clipped(delta, clip_l1, order=1), scale).astype(delta.dtype)
 
 
 def _clipped(delta: Vector, norm: float, *, order: int) -> NDArray[np.float64]:
