@@ -47,8 +47,8 @@ def serve(options: argparse.Namespace) -> None:
         jvm = Jvm(heap=options.heap, short_lived=security is None)
         broker = Broker(folder, Runtime.find(show), jvm=jvm, seat=_seat(options.port), security=security)
         with broker:
-            _introduce(broker, options.user)
             with suppress(KeyboardInterrupt):
+                _introduce(broker, options.user)  # whoever has read this may end it
                 broker.watch()
 
 
