@@ -46,10 +46,9 @@ def serve(options: argparse.Namespace) -> None:
         security = Security.open(folder / "keys") if options.secured or options.user else None
         jvm = Jvm(heap=options.heap, short_lived=security is None)
         broker = Broker(folder, Runtime.find(show), jvm=jvm, seat=_seat(options.port), security=security)
-        with broker:
-            with suppress(KeyboardInterrupt):
-                _introduce(broker, options.user)  # whoever has read this may end it
-                broker.watch()
+        with broker, suppress(KeyboardInterrupt):
+            _introduce(broker, options.user)  # whoever has read this may end it
+            broker.watch()
 
 
 def show(done: int, total: int) -> None:

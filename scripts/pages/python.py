@@ -12,7 +12,7 @@ MODULES = (
     ("workers/consilia_workers/task.py", ("Task",), ("Batch",)),
     ("workers/consilia_workers/source.py", ("DataSource", "Split"), ()),
     ("workers/consilia_workers/training/metrics.py", (), ("Metric", "BINARY", "MULTICLASS", "LOWER_IS_BETTER")),
-    ("workers/consilia_workers/learner.py", ("Learner",), ("Pieces",)),
+    ("workers/consilia_workers/learner.py", ("LocalLearner", "Learner"), ("Pieces",)),
 )
 """Each module with the classes and constants that are shown; functions are shown where neither is named otherwise."""
 

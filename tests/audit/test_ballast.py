@@ -28,7 +28,7 @@ class Tiny(Task):
         return nn.Linear(1, 1)
 
     def data(self, source, split):
-        raise NotImplementedError
+        return [(torch.ones(1), torch.tensor(0.0))]
 
     def loss(self, model, batch):
         return (model(batch[0]).squeeze(1) - batch[1]).square().mean()

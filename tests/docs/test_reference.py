@@ -12,7 +12,7 @@ from consilia.errors import ConsiliaError, Refusal
 from consilia.kafka.settings import KafkaSettings
 from consilia.wire import messages
 from consilia_workers.cli.app import app
-from consilia_workers.learner import Learner
+from consilia_workers.learner import Learner, LocalLearner
 from consilia_workers.settings import AggregatorSettings, TrainerSettings
 from consilia_workers.task import Task
 
@@ -97,7 +97,7 @@ def test_every_command_has_a_heading_and_every_option_a_row(path, command):
     assert names - {"--help"} <= set(re.findall(r"`([^`]+)`", section))
 
 
-@pytest.mark.parametrize("kind", [Task, Learner])
+@pytest.mark.parametrize("kind", [Task, LocalLearner, Learner])
 def test_every_method_that_an_author_meets_has_a_heading(kind):
     methods = {f"{kind.__name__}.{name}" for name, found in vars(kind).items() if callable(found) and name[0] != "_"}
     assert methods <= set(headings("python.md"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from consilia.api import FederatedJob
-from consilia_workers.learner import Learner
+from consilia_workers.learner import LocalLearner
 
 
 class Metrics(Protocol):
@@ -19,7 +19,7 @@ class Metrics(Protocol):
 class OpenMetrics:
     """All that the job asks for."""
 
-    def __init__(self, job: FederatedJob, learner: Learner) -> None:
+    def __init__(self, job: FederatedJob, learner: LocalLearner) -> None:
         """`learner` has the data."""
         self._names, self._learner = job.spec.evaluation.reported(), learner
 

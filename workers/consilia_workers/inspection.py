@@ -5,7 +5,6 @@ digests that are keyed with the ledger's own secret, and those go to the ledger 
 """
 
 import logging
-import sys
 from pathlib import Path
 
 from pydantic import Field
@@ -14,12 +13,12 @@ from consilia.api import Unit
 from consilia.ledger.content import content_of
 from consilia.ledger.opening import open_ledger
 from consilia.wire.identity import Identity
-from consilia_workers.settings import SettingsFile
+from consilia_workers.settings import ProgramSettings
 
 logger = logging.getLogger("consilia.inspection")
 
 
-class InspectionSettings(SettingsFile):
+class InspectionSettings(ProgramSettings):
     """What the program is told at its start, as one JSON file."""
 
     hospital: str = Field(description="The hospital's name.")
@@ -39,8 +38,7 @@ def main(path: Path) -> int:
         LedgerUnavailableError: it cannot be reached now.
     """
     settings = InspectionSettings.load(path)
-    form = f"%(asctime)s %(levelname)s {settings.hospital} %(message)s"
-    logging.basicConfig(level="INFO", format=form, stream=sys.stderr, force=True)
+    settings.start_logging(settings.hospital)
     ledger = open_ledger(settings.ledger, Identity.load(settings.hospital, settings.key))
     content = content_of(settings.data, ledger.content_key())
     account = ledger.register(settings.dataset, content, settings.unit)

@@ -1,7 +1,8 @@
 """What the trainer drives: something that learns at one hospital.
 
-A `Task` (PyTorch) becomes a learner by itself. Whoever brings another framework, or none, implements this class instead
-and names it as the job's entry point; the round protocol does not know the difference.
+The trainer knows `LocalLearner`; `Learner` is what a job's entry point can be. A `Task` (PyTorch) becomes a learner by
+itself. Whoever brings another framework, or none, implements `Learner` instead and names it as the job's entry point;
+the round protocol does not know the difference.
 """
 
 import importlib
@@ -17,22 +18,13 @@ Pieces = Iterable[bytes | memoryview]
 """The bytes of a model file in order, in pieces of any size."""
 
 
-class Learner(ABC):
+class LocalLearner(ABC):
     """Trains and evaluates one model on one hospital's data."""
 
     layout: Layout
     """How the model lies in bytes; the same at every party of the job."""
     lower_is_better: Collection[str] = ("loss",)
     """Its metrics for which a lower value is a better one."""
-
-    def __init__(self, job: FederatedJob, source: DataSource | None) -> None:
-        """`source` is None where only the initial model is wanted."""
-        self.job = job
-        self.source = source
-
-    @abstractmethod
-    def initial(self) -> Pieces:
-        """The model file to start from; the same bytes wherever it is made from the same job."""
 
     @abstractmethod
     def samples(self) -> int:
@@ -54,6 +46,19 @@ class Learner(ABC):
     @abstractmethod
     def evaluate(self, model: bytearray | memoryview) -> dict[str, float]:
         """The job's metrics of a model file on this hospital's test split; undefined ones are left out."""
+
+
+class Learner(LocalLearner):
+    """A `LocalLearner` that also makes the model that a job starts from, where no data is."""
+
+    def __init__(self, job: FederatedJob, source: DataSource | None) -> None:
+        """`source` is None where only the initial model is wanted."""
+        self.job = job
+        self.source = source
+
+    @abstractmethod
+    def initial(self) -> Pieces:
+        """The model file to start from; the same bytes wherever it is made from the same job."""
 
 
 def load_entrypoint(entrypoint: str) -> object:

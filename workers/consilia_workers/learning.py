@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from consilia.wire.identity import Identity
 from consilia_workers.figures import Metrics
-from consilia_workers.learner import Learner
+from consilia_workers.learner import LocalLearner
 from consilia_workers.spending import FREE, Spending
 
 
@@ -13,7 +13,7 @@ from consilia_workers.spending import FREE, Spending
 class Learning:
     """All that depends on how private a job is."""
 
-    learner: Learner
+    learner: LocalLearner
     """It has the hospital's data."""
     spending: Spending = FREE
     metrics: Metrics | None = None

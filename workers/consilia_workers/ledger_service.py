@@ -8,7 +8,6 @@ import logging
 import re
 import secrets
 import socket
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -34,7 +33,7 @@ from consilia.ledger import requests
 from consilia.ledger.answering import answer_of
 from consilia.ledger.ledger import Ledger
 from consilia.wire.identity import Identity, digest
-from consilia_workers.settings import SettingsFile
+from consilia_workers.settings import ProgramSettings
 from consilia_workers.status.http import Answer, refusal
 from consilia_workers.status.serving import end_at_once_on_sigterm, new_registry, stay_until_sigterm
 
@@ -53,7 +52,7 @@ _REMINDER = 60.0
 _HERE = refusal(HTTPStatus.NOT_FOUND, "here are POST /ask, GET /metrics and GET /healthz")
 
 
-class LedgerSettings(SettingsFile):
+class LedgerSettings(ProgramSettings):
     """What the program is told at its start, as one JSON file."""
 
     folder: Path = Field(description="The ledger's folder, on a volume that is backed up.")
@@ -62,10 +61,6 @@ class LedgerSettings(SettingsFile):
     port: int = Field(
         default=requests.LEDGER_PORT, ge=0, le=65535,
         description="Where /ask, /metrics and /healthz are served, on all addresses; 0 takes any and logs which.",
-    )  # fmt: skip
-    log_level: str = Field(
-        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="What is written to standard error: DEBUG, INFO, WARNING or ERROR.",
     )  # fmt: skip
 
 
@@ -368,8 +363,7 @@ def remind(error: LedgerError, ended: Event) -> None:
 def main(path: Path) -> int:
     """Keep the ledger that the settings name, until SIGTERM."""
     settings = LedgerSettings.load(path)
-    form = "%(asctime)s %(levelname)s ledger %(message)s"
-    logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr, force=True)
+    settings.start_logging("ledger")
     end_at_once_on_sigterm()
     identity = Identity.load(settings.hospital, settings.key)
     ledger = open_or_why_not(settings.folder, identity)

@@ -29,7 +29,7 @@ from consilia_workers.memory import give_back_memory, reuse_freed_memory
 from consilia_workers.retirement import retire as retire_job
 from consilia_workers.settings import AggregatorSettings
 from consilia_workers.status.serving import end_at_once_on_sigterm, serve_job, stay_until_sigterm
-from consilia_workers.trainer_program import EXIT_EXHAUSTED, EXIT_TRY_AGAIN, start_logging
+from consilia_workers.trainer_program import EXIT_EXHAUSTED, EXIT_TRY_AGAIN
 from consilia_workers.trainer_program import main as run_trainer
 
 EXIT_FAILED = 1
@@ -41,7 +41,7 @@ LOWER_IS_BETTER = "lower-is-better.json"
 def aggregator(path: Path) -> int:
     """Run the aggregator of the job that the settings name."""
     settings = AggregatorSettings.load(path)
-    start_logging(settings, "aggregator")
+    settings.start_logging("aggregator")
     reuse_freed_memory()
     job, identity, roster = settings.read_job(), Identity.load("the aggregator", settings.key), settings.read_roster()
     roster.require(identity, aggregator=True)
@@ -94,7 +94,7 @@ def initial_model(path: Path) -> int:
 def retire(path: Path) -> int:
     """Delete the topics of a finished job, and leave a record of them; the settings are the aggregator's."""
     settings = AggregatorSettings.load(path)
-    start_logging(settings, "retire")
+    settings.start_logging("retire")
     with closing(open_log(settings.log)) as log:
         retire_job(log, settings.read_job().log_name, settings.read_roster().aggregator)
     return 0

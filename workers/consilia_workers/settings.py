@@ -1,6 +1,8 @@
 """What a process of a job is told at its start, as one JSON file. Field by field, with units and defaults."""
 
 import json
+import logging
+import sys
 from pathlib import Path
 from typing import Literal, Self
 
@@ -34,7 +36,22 @@ class SettingsFile(BaseModel):
         path.write_text(self.model_dump_json(indent=2))
 
 
-class Settings(SettingsFile):
+class ProgramSettings(SettingsFile):
+    """What all programs have in common."""
+
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="What is written to standard error: DEBUG, INFO, WARNING or ERROR.",
+    )
+
+    def start_logging(self, party: str) -> None:
+        """One line an event on standard error."""
+        form = f"%(asctime)s %(levelname)s {party} %(message)s"
+        logging.basicConfig(level=self.log_level, format=form, stream=sys.stderr, force=True)
+
+
+class Settings(ProgramSettings):
     """What aggregator and trainer have in common."""
 
     job: Path = Field(description="The FederatedJob as JSON.")
@@ -47,11 +64,6 @@ class Settings(SettingsFile):
         le=65535,
         description="Where /progress, /metrics and /healthz are served, on all addresses; 0 takes any free port and "
         "logs which. Default: nothing is served.",
-    )
-    log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="What is written to standard error: DEBUG, INFO, WARNING or ERROR.",
     )
 
     def read_job(self) -> FederatedJob:

@@ -17,7 +17,7 @@ from consilia_workers.learning import Begin, Learning
 from consilia_workers.memory import PRIVATE_STEPS, UPDATES, reuse_freed_memory
 from consilia_workers.observers import UNOBSERVED, TrainerObserver
 from consilia_workers.outbox import Outbox
-from consilia_workers.settings import Settings, TrainerSettings
+from consilia_workers.settings import TrainerSettings
 from consilia_workers.source import DataSource
 from consilia_workers.status.serving import end_at_once_on_sigterm, serve_trainer
 from consilia_workers.trainer import Trainer
@@ -31,7 +31,7 @@ EXIT_EXHAUSTED = os.EX_NOPERM
 def main(path: Path) -> int:
     """Run one hospital's trainer of the job that the settings name."""
     settings = TrainerSettings.load(path)
-    start_logging(settings, settings.hospital)
+    settings.start_logging(settings.hospital)
     job = settings.read_job()
     reuse_freed_memory(PRIVATE_STEPS if job.spec.privacy else UPDATES)
     if settings.threads:
@@ -145,9 +145,3 @@ def limit_threads(count: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)
-
-
-def start_logging(settings: Settings, party: str) -> None:
-    """One line an event on standard error."""
-    form = f"%(asctime)s %(levelname)s {party} %(message)s"
-    logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr, force=True)

@@ -12,25 +12,21 @@ from consilia.api import FederatedJob
 from consilia.errors import TaskError
 from consilia.privacy.plan import JobPlan, noise_over_clipping_norm
 from consilia.wire.layout import Layout
-from consilia_workers.learner import Learner, Pieces
+from consilia_workers.learner import LocalLearner, Pieces
 from consilia_workers.privacy.noise import SystemRandomness
 from consilia_workers.privacy.outputs import gaussian_perturbed, laplace_perturbed
 from consilia_workers.sandbox.keeper import Confined
 
 
-class PerturbedLearner(Learner):
+class PerturbedLearner(LocalLearner):
     """A confined learner, and the noise on what it learns."""
 
     def __init__(self, job: FederatedJob, confined: Confined, plan: JobPlan, public: int) -> None:
         """`public` is how many records there are, as far as others may know."""
-        super().__init__(job, None)
+        self.job = job
         self._confined, self._plan, self._public = confined, plan, public
         self._randomness = SystemRandomness()
         self.layout = Layout.parse(confined.ask({"ask": "open"}).body)
-
-    def initial(self) -> Pieces:
-        """Nobody asks a hospital for it."""
-        raise NotImplementedError("the initial model is made where no data is")
 
     def samples(self) -> int:
         """Records to train on, as far as others may know."""

@@ -20,7 +20,7 @@ from consilia.privacy.plan import JobPlan
 from consilia_workers.audit.ballast import Ballast
 from consilia_workers.audit.membership import AttackResult
 from consilia_workers.audit.records import RecordAttack
-from consilia_workers.learner import Learner, Pieces
+from consilia_workers.learner import LocalLearner, Pieces
 from consilia_workers.privacy.cohort import Cohort
 from consilia_workers.privacy.dpsgd import PrivateSteps, capacity_for, choose_style
 from consilia_workers.privacy.isolation import IsolatedModel
@@ -41,7 +41,7 @@ _EVALUATED_AT_ONCE = 1024
 _TRIALS = 3
 
 
-class PrivateLearner(Learner):
+class PrivateLearner(LocalLearner):
     """One hospital's records, and a model rebuilt from the task's graph."""
 
     def __init__(
@@ -54,7 +54,7 @@ class PrivateLearner(Learner):
         canaries: Path | None = None,
     ) -> None:
         """`plan` is what the ledger was asked for: exactly that is done. `canaries` is where the audit's are kept."""
-        super().__init__(job, None)
+        self.job = job
         self._model = model.to(choose_device(job.spec.training.device))
         self._records, self._plan, self._cohort = records, plan, cohort
         self._randomness = SystemRandomness()
@@ -74,10 +74,6 @@ class PrivateLearner(Learner):
         privacy = self.job.spec.privacy
         assert privacy is not None, "a private job says how private"
         return Ballast(self._plan, float(privacy.max_grad_norm), canaries, self._randomness)
-
-    def initial(self) -> Pieces:
-        """Nobody asks a hospital for it."""
-        raise NotImplementedError("the initial model is made where no data is")
 
     def samples(self) -> int:
         """Units to train on, as far as others may know."""

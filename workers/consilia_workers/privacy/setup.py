@@ -16,7 +16,7 @@ from consilia.ledger.interface import PrivacyLedger
 from consilia.privacy.plan import JobPlan, make_plan, noise_over_clipping_norm
 from consilia_workers.audit.own import OwnAudit
 from consilia_workers.figures import KeptMetrics, Metrics, OpenMetrics
-from consilia_workers.learner import Learner
+from consilia_workers.learner import LocalLearner
 from consilia_workers.learning import Learning
 from consilia_workers.privacy.charged_metrics import ChargedMetrics
 from consilia_workers.privacy.cohort import Cohort
@@ -145,7 +145,7 @@ def _bytes(records: Records) -> bytes:
     return b"".join(leaf.contiguous().numpy().tobytes() for leaf in leaves)
 
 
-def _learner(found: Prepared, cohort: Cohort, plan: JobPlan) -> Learner:
+def _learner(found: Prepared, cohort: Cohort, plan: JobPlan) -> LocalLearner:
     job, privacy = found.job, found.job.spec.privacy
     assert privacy is not None, "only private jobs are prepared"
     if found.in_the_dark:
@@ -163,7 +163,7 @@ def _learner(found: Prepared, cohort: Cohort, plan: JobPlan) -> Learner:
     return learner
 
 
-def _audit(found: Prepared, learner: Learner, purse: Purse) -> Callable[[bytearray | None], None] | None:
+def _audit(found: Prepared, learner: LocalLearner, purse: Purse) -> Callable[[bytearray | None], None] | None:
     if not isinstance(learner, PrivateLearner):
         return None
     settings = found.settings
@@ -177,7 +177,7 @@ def _audit(found: Prepared, learner: Learner, purse: Purse) -> Callable[[bytearr
     return audit.conclude
 
 
-def _metrics(job: FederatedJob, learner: Learner, purse: Purse, kept: Path) -> Metrics:
+def _metrics(job: FederatedJob, learner: LocalLearner, purse: Purse, kept: Path) -> Metrics:
     own = KeptMetrics(OpenMetrics(job, learner), kept)
     privacy = job.spec.privacy
     if privacy and privacy.evaluation == "Charged" and isinstance(learner, PrivateLearner):
