@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from http.client import HTTPConnection, HTTPException, IncompleteRead
 from threading import Timer
@@ -91,16 +92,7 @@ class RemoteLedger(PrivacyLedger):
 
     def set_budget(self, account: str, budget: Budget) -> None:
         """Set, lower, or with an approval raise what all jobs together may spend."""
-        asked = self._made(
-            requests.SetBudget,
-            account=account,
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            epsilon_per_job=budget.epsilon_per_job,
-            approved_by=budget.approved_by,
-            reason=budget.reason,
-        )
-        self._ask(asked, requests.Done)
+        self._ask(self._made(requests.SetBudget, account=account, **asdict(budget)), requests.Done)
 
     def plan(self, spec: HospitalTaskSpec, units: int) -> JobPlan:
         """What an offered job will ask of a hospital with so many records or patients."""

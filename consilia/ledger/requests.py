@@ -190,6 +190,7 @@ class SetBudget(_Said):
     epsilon_per_job: PositiveDecimal | None = None
     approved_by: ShortText = ""
     reason: ShortText = ""
+    after_gap: Count | None = None
 
 
 class Admit(_Said):

@@ -2,23 +2,17 @@
 
 import base64
 import json
-import os
-import random
 import re
 import secrets
 import socket
-import subprocess
-import sys
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
 from multiprocessing.connection import wait
-from pathlib import Path
 from socketserver import StreamRequestHandler, TCPServer
 from threading import Event, Thread, Timer
 from time import time
 
-import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
@@ -26,7 +20,6 @@ from hypothesis import strategies as st
 from ledgers import HOSPITAL, ROUND, account_of, budget, content, plan
 from prometheus_client.parser import text_string_to_metric_families
 
-from consilia.broker.ports import free_ports
 from consilia.errors import BudgetError, LedgerError, LedgerUnavailableError
 from consilia.ledger import remote, requests
 from consilia.ledger.chain import Head
@@ -38,7 +31,7 @@ from consilia.ledger.remote import RemoteLedger
 from consilia.privacy.mechanisms import Mechanism
 from consilia.wire.identity import LEDGER_ANSWER, LEDGER_REQUEST, Identity, canonical
 from consilia_workers import ledger_service
-from consilia_workers.ledger_service import LedgerServer, LedgerSettings, open_or_why_not
+from consilia_workers.ledger_service import LedgerServer, open_or_why_not
 
 KEY = Identity.generate(HOSPITAL)
 NONCE, OUTPUT = "0" * 32, "sha256:" + "1" * 64
@@ -92,6 +85,14 @@ def served(tmp_path):
     made.server.close()
 
 
+def reopened(ledger, world):
+    """Whether a budget that is approved in the knowledge of a loss is trusted again."""
+    world.local.accept_gap(Head(99, OUTPUT), "Board", "the disk was lost")
+    after = world.local.head().entries
+    ledger.set_budget(world.account, budget("2", approved_by="Board", reason="counted", after_gap=after))
+    return ledger.state(world.account).gap
+
+
 CALLS = {
     "the content key": lambda it, world: it.content_key(),
     "the head": lambda it, world: it.head(),
@@ -106,6 +107,7 @@ CALLS = {
     "a lower budget": lambda it, world: it.set_budget(world.account, budget("2", epsilon_per_job="1.5")),
     "a higher budget": lambda it, world: it.set_budget(world.account, budget("4")),
     "an approved budget": lambda it, world: it.set_budget(world.account, budget("4", approved_by="Zoë", reason="ä")),
+    "an approval after a gap": reopened,
     "a job once more": lambda it, world: it.admit(world.account, "job", plan(5, epsilon=1.2)),
     "another job": lambda it, world: it.admit(world.account, "other", EVALUATED),
     "a job too large": lambda it, world: it.admit(world.account, "other", plan(1000)),
@@ -331,69 +333,3 @@ def test_an_address_says_where_the_ledger_is(tmp_path):
     for wrong in ("", "ledger", "file://relative", "file:///", "https://a:8085", "http://", "http://a:x", "http://a/b"):
         with pytest.raises(LedgerError, match=r"Write (file:///path/of/a/folder|http://host:port)"):
             open_ledger(wrong, KEY)
-
-
-NURSERY = """
-import os, sys
-from ledgers import *
-from consilia_workers import ledger_service
-epsilon(curve(Mechanism(kind="Gaussian", noise_multiplier="60")), 1e-5)  # loads what takes long
-for line in sys.stdin:
-    settings, at, how, seed = line.split()
-    if (child := os.fork()) == 0:
-        deadly = Deadly(int(at), how, float(seed))
-        os.write, os.fsync = deadly.write, deadly.fsync
-        os._exit(ledger_service.main(Path(settings)))
-    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@contextmanager
-def programs(folder):
-    """A port, and what starts the program there, to be killed by SIGKILL at a certain write or sync."""
-    path, (port,), runs = folder / "settings.json", free_ports(1), []
-    KEY.save(folder / "key")
-    LedgerSettings(folder=folder / "ledger", key=folder / "key", hospital=HOSPITAL, port=port).save(path)
-    support = {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen([sys.executable, "-c", NURSERY], bufsize=1, env=os.environ | support, **pipes) as nursery:
-
-        def start(at, how, seed):
-            if runs and runs.pop():
-                next(line for line in nursery.stdout if line.startswith("ended -9"))
-            nursery.stdin.write(f"{path} {at} {how} {seed}\n")
-            runs.append("ended" not in next(each for each in nursery.stdout if re.search("ledger on|^ended", each)))
-
-        try:
-            yield RemoteLedger(f"http://127.0.0.1:{port}", KEY), start
-        finally:
-            psutil.Process(nursery.pid).children()[0].terminate()
-            nursery.stdin.close()
-            assert nursery.stdout.readlines()[-1] == "ended 0\n"
-
-
-def test_a_service_killed_at_any_moment_loses_nothing_and_charges_nothing_twice(tmp_path):
-    seeded, charges, kills, file = random.Random(1), {}, [], tmp_path / "ledger" / "ledger.jsonl"
-
-    def on_record():
-        return {each.nonce: each.number for each in read_entries(file)[0] if each.type == "Reserved"}
-
-    def insist(method, *asked, **more):
-        while True:
-            try:
-                return method(*asked, **more)
-            except LedgerUnavailableError:
-                assert not charges or charges.items() <= on_record().items()
-                kills.append(seeded.choice(["before", "within", "after"]))
-                start(seeded.randrange(1, 25), kills[-1], seeded.random())
-
-    with programs(tmp_path) as (ledger, start):
-        account = insist(account_of, ledger, "100")
-        for number, nonce in enumerate(f"{seeded.getrandbits(128):032x}" for _ in range(100)):
-            charge = insist(ledger.reserve, account, "job", number, SMALL, nonce=nonce)
-            charges[nonce] = charge.reservation
-            assert insist(ledger.state, account, "job").spent_by_job == charge.epsilon_of_job
-            insist(ledger.commit, charge.reservation, OUTPUT)
-    types = [each.type for each in read_entries(file)[0]]
-    assert (on_record(), types.count("Reserved"), types.count("Committed")) == (charges, 100, 100)
-    assert len(kills) > 20

@@ -12,6 +12,7 @@ from consilia.api import HospitalTask
 from consilia.api.federated_job import name_on_log
 from consilia.ledger.chain import Head
 from consilia.ledger.interface import Budget
+from consilia.ledger.journal import read_entries
 from consilia.ledger.ledger import Ledger
 from consilia_operator import admitting, datasets, kinds
 from consilia_operator.store import key_of
@@ -342,3 +343,12 @@ def test_a_gap_that_somebody_accepted_is_no_alarm_and_counts_as_spent(ready):
     key = ready.offer(PRIVATE)
     ready.look()
     assert ready.task_says(key, "Denied") == ("True", "BudgetExceeded")
+    entries = read_entries(ready.folder / "ledger" / "ledger.jsonl")[0]
+    number = next(each.number for each in entries if each.type == "GapAccepted")
+    agreed = {"epsilon": "3", "by": "data board", "reason": "counted by hand", "afterGap": number}
+    ready.apply({**CLAIMED, **BUDGETED, "privacyBudget.approval": agreed})
+    ready.look()
+    assert ready.says("Exhausted") == ("False", "BudgetLeft")
+    again = ready.offer(PRIVATE, "again")
+    ready.look()
+    assert ready.task_says(again, "Admitted") == ("True", "BudgetReserved")
