@@ -7,7 +7,7 @@ from torch import nn
 
 from consilia.privacy.accounting import composed, epsilon
 from consilia.privacy.calibration import calibrated
-from consilia.privacy.mechanisms import sampled_gaussian
+from consilia.privacy.mechanisms import Mechanism, sampled_gaussian
 from consilia.privacy.plan import JobPlan
 from consilia_workers.audit.ballast import FEWEST, MOST, Ballast, Watched, canaries_for
 from consilia_workers.audit.own import lower_bound
@@ -101,6 +101,17 @@ def test_noise_that_is_missing_or_too_small_is_found_out(tmp_path, promised, rat
     assert bound_of(tmp_path, plan, noise=noise) > charged(plan)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("promised", "evaluations"), [(5, 21), (8, 51)])
+def test_noise_that_is_missing_is_found_out_though_evaluations_were_charged_too(tmp_path, promised, evaluations):
+    beside = Mechanism(kind="Gaussian", noise_multiplier="10")
+    training = calibrated(lambda noise: sampled_gaussian(noise, 1, 10), [beside.times(evaluations)], promised, DELTA)
+    plan = JobPlan(
+        rounds=1, training=training, evaluation=beside, evaluations=evaluations, epsilon=promised, delta=DELTA
+    )
+    assert bound_of(tmp_path, plan, noise=0.0) > charged(plan)
+
+
 @pytest.mark.parametrize(("promised", "rate", "steps"), [(1, 0.05, 20), (3, 0.02, 40), (5, 0.02, 60)])
 def test_taking_everybody_where_samples_were_charged_is_found_out(tmp_path, promised, rate, steps):
     plan = plan_for(promised, rate, steps)
@@ -192,6 +203,6 @@ def test_the_coins_are_fair_and_every_job_has_its_own():
 
 def test_the_smaller_the_chance_to_be_seen_the_more_canaries_there_are():
     job = plan_for(5, 0.08, 60).training
-    assert FEWEST < canaries_for(job, DELTA, 10) < canaries_for(job, DELTA, 1) < MOST
-    assert canaries_for(plan_for(1, 0.08, 60).training, DELTA, 10) == FEWEST
-    assert canaries_for(sampled_gaussian(0.2, 1, 60), DELTA, 10) == MOST
+    assert FEWEST < canaries_for([job], DELTA, 10) < canaries_for([job], DELTA, 1) < MOST
+    assert canaries_for([plan_for(1, 0.08, 60).training], DELTA, 10) == FEWEST
+    assert canaries_for([sampled_gaussian(0.2, 1, 60)], DELTA, 10) == MOST

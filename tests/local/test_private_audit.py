@@ -25,11 +25,9 @@ spec:
   evaluation: {metrics: [auc]}
 """
 WITHOUT_NOISE = """\
-import numpy
-
 from consilia_workers.privacy.noise import SystemRandomness
 
-SystemRandomness.normal = lambda self, count: numpy.zeros(count)
+SystemRandomness.plus_normal = lambda self, values, std: values.copy()
 """
 """Python imports a module of the name `sitecustomize` by itself, in every process."""
 

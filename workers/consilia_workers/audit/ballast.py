@@ -13,6 +13,7 @@ import math
 import secrets
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -95,7 +96,7 @@ class Ballast:
         self._noise, self._rate = float(mechanism.noise_multiplier), float(mechanism.sample_rate)
         self._randomness = randomness
         samples = self._rate * mechanism.steps * plan.rounds
-        wanted = canaries_for(mechanism.times(plan.rounds), plan.delta, min(samples, _ENOUGH))
+        wanted = canaries_for(plan.releases(plan.rounds), plan.delta, min(samples, _ENOUGH))
         self._share = min(1.0, max(_ENOUGH / samples, _CHEAP / wanted))
         found = Watched.read(path)
         self.watched = found if found and len(found.kept) == wanted else Watched.drawn(wanted)
@@ -141,18 +142,20 @@ class Ballast:
         for _ in range(_TRIALS):
             start = time.perf_counter()
             mask = self._randomness.poisson_mask(self.aboard, self._rate)
-            noise = torch.from_numpy(self._randomness.normal(count))
-            self._evidence((self.loaded(mask) + noise) / self._norm)
+            noisy = self._randomness.plus_normal(self.loaded(mask).numpy(), self._norm)
+            self._evidence(torch.from_numpy(noisy) / self._norm)
             trials.append(time.perf_counter() - start)
         return sorted(trials)[_TRIALS // 2]
 
 
-def canaries_for(job: Mechanism, delta: float, samples: float) -> int:
+def canaries_for(job: Sequence[Mechanism], delta: float, samples: float) -> int:
     """So many that a job without noise is found out: told apart without mistake, they refute the job's own epsilon.
+
+    `job` is all that it is charged for, its evaluations too: against that the bound is held.
 
     Without noise nobody passes for in who is not, and all pass who were in a sample, of which each is in `samples` that
     are watched. Of n that are out, none then tells that fewer than about 4 / n of them would pass: see `independent`.
     """
     found = -math.expm1(-samples)
-    needed = math.exp(min(epsilon(composed([job]), delta), 20.0)) / found
+    needed = math.exp(min(epsilon(composed(job), delta), 20.0)) / found
     return min(max(math.ceil(12 * needed), FEWEST), MOST)

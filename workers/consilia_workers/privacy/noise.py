@@ -43,14 +43,6 @@ class SystemRandomness:
             self._fill_uniform(block)
         return out
 
-    def normal(self, count: int) -> NDArray[np.float64]:
-        """`count` standard Gaussian numbers."""
-        return self._drawn(self._sum_of_inverted, count)
-
-    def laplace(self, count: int) -> NDArray[np.float64]:
-        """`count` standard Laplace numbers (of scale 1)."""
-        return self._drawn(self._sum_of_products, count)
-
     def plus_normal(self, values: NDArray[np.float64], std: float) -> NDArray[np.float64]:
         """The values with Gaussian noise, rounded to a grid that depends on `std` only; for a `std` of 0 as they are.
 
@@ -67,12 +59,6 @@ class SystemRandomness:
         if not 0 <= rate <= 1:
             raise ValueError(f"a sampling rate of {rate}")
         return self.uniform(count) < rate
-
-    def _drawn(self, fill: _Fill, count: int) -> NDArray[np.float64]:
-        out = np.empty(count)
-        for block in _blocks(out):
-            fill(block)
-        return out
 
     def _noised(self, values: NDArray[np.float64], fill: _Fill, scale: float) -> NDArray[np.float64]:
         if not scale:
