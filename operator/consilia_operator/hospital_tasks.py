@@ -182,12 +182,21 @@ async def pay_off(context: Context, seen: Seen) -> Seen:
     done, admitted = found.get("Done"), found.get("Admitted")
     if not (done or admitted is None or admitted.holds is not True):
         return seen
+    if not done and admitted is None:
+        seen = seen.but(*_withdrawn(seen))
     kept = seen.document.get("status", {}).get("epsilonReserved", "0")
     key = key_of(HOSPITAL_TASK, seen.document)
     if float(kept) == 0 and key not in context.ledgers.promises:
         return seen
     statement = await admitting.release(context, key, seen.task, "Finished" if done else "Withdrawn")
     return replace(seen, statement=statement)
+
+
+def _withdrawn(seen: Seen) -> tuple[Finding, ...]:
+    """A job that is let in again is promised it again, also if the ledger is away by then."""
+    if seen.task is None or seen.task.spec.privacy is None:
+        return ()
+    return (Finding("Admitted", False, "Withdrawn", "Nothing is kept for the job while the hospital does not agree."),)
 
 
 async def train(context: Context, seen: Seen) -> Seen:

@@ -33,3 +33,23 @@ def cluster(thread):
     found.namespace("consilia")
     yield found
     found.close()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A hospital over an API server in memory."""
+    from hospital_in_memory import Riverside
+
+    from consilia_operator import admitting, datasets
+
+    monkeypatch.setattr(datasets, "_CALM", 0.0)
+    monkeypatch.setattr(admitting, "_CALM", 0.0)
+    made = Riverside(tmp_path)
+    yield made
+    made.stop_ledger()
+
+
+@pytest.fixture
+def ready(here):
+    """With a Dataset that has a budget of ε = 3 and was inspected."""
+    return here.start_ledger().ready()

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 from api_documents import document
-from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE, Riverside
+from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
 from observed import joined
 
 from consilia.api import HospitalTask
@@ -14,23 +14,8 @@ from consilia.ledger.chain import Head
 from consilia.ledger.interface import Budget
 from consilia.ledger.journal import read_entries
 from consilia.ledger.ledger import Ledger
-from consilia_operator import admitting, datasets, kinds
+from consilia_operator import kinds
 from consilia_operator.store import key_of
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_CALM", 0.0)
-    monkeypatch.setattr(admitting, "_CALM", 0.0)
-    made = Riverside(tmp_path)
-    yield made
-    made.stop_ledger()
-
-
-@pytest.fixture
-def ready(here):
-    """With a Dataset that has a budget of ε = 3 and was inspected."""
-    return here.start_ledger().ready()
 
 
 def spend(here, times=1, job="elsewhere", dataset="patients"):
