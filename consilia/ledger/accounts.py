@@ -1,7 +1,8 @@
 """What a ledger's entries add up to: accounts, their budgets, what was spent and what is promised. Pure."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import ChainMap, Counter
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from consilia.api.privacy import Unit
@@ -47,6 +48,10 @@ class JobAccount:
     rounds: set[int] = field(default_factory=set)
     """The rounds that something was charged for."""
 
+    def copied(self) -> "JobAccount":
+        """Another one that says the same."""
+        return replace(self, promised=self.promised.copy(), spent=self.spent.copy(), rounds=set(self.rounds))
+
     def left(self) -> Counter[Mechanism]:
         """What of the promise is not spent."""
         return self.promised - self.spent
@@ -87,6 +92,17 @@ class Account:
         """At which its ε is told."""
         return self.budget.delta if self.budget else UNSAID_DELTA
 
+    def copied(self, job: str) -> "Account":
+        """Another one that says the same; of its jobs only this one may be changed."""
+        jobs = {**self.jobs, job: self.jobs[job].copied()} if job in self.jobs else dict(self.jobs)
+        return replace(
+            self,
+            datasets=dict(self.datasets),
+            fingerprints=set(self.fingerprints),
+            pieces=set(self.pieces),
+            jobs=jobs,
+        )
+
     def kept(self, *, but: str = "") -> Curve:
         """What is promised to jobs and not spent, leaving out one of them."""
         left: Counter[Mechanism] = Counter()
@@ -109,11 +125,11 @@ class Accounts:
     by_name: dict[str, Account] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     """Closed accounts, and the ones that they were joined to."""
-    reserved: dict[int, Reserved] = field(default_factory=dict)
+    reserved: MutableMapping[int, Reserved] = field(default_factory=dict)
     """By the number of the entry."""
-    committed: dict[int, str] = field(default_factory=dict)
+    committed: MutableMapping[int, str] = field(default_factory=dict)
     """By the number of the reservation: the digest of what was released."""
-    nonces: dict[str, Reserved] = field(default_factory=dict)
+    nonces: MutableMapping[str, Reserved] = field(default_factory=dict)
     gaps: list[GapAccepted] = field(default_factory=list)
     """The losses that somebody accepted."""
     attempts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
@@ -145,8 +161,31 @@ class Accounts:
         """One more entry.
 
         Raises:
-            LedgerError: it contradicts those before it.
+            LedgerError: it contradicts those before it, or cannot be counted with; it is named.
         """
+        try:
+            self._take_in(entry)
+        except LedgerError as error:
+            raise _senseless(entry, error.message) from error
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise _senseless(entry, f"{type(error).__name__}: {error}.") from error
+
+    def rehearse(self, entry: AnyEntry) -> None:
+        """See that an entry could be taken in, and leave everything as it is: what is written is there for good.
+
+        Raises:
+            LedgerError: it could not.
+        """
+        accounts = {name: account.copied(getattr(entry, "job", "")) for name, account in self.by_name.items()}
+        Accounts(
+            by_name=accounts,
+            moved=dict(self.moved),
+            reserved=ChainMap({}, self.reserved),  # those grow for ever, and are looked into only
+            committed=ChainMap({}, self.committed),
+            gaps=list(self.gaps),
+        ).take_in(entry)
+
+    def _take_in(self, entry: AnyEntry) -> None:
         match entry:
             case Begun():
                 self.hospital = entry.hospital
@@ -196,6 +235,10 @@ class Accounts:
             message = f"entry {entry.number} of the ledger commits reservation {entry.reservation}, which is not open."
             raise LedgerError(message, remedy=REMEDY)
         self.committed[entry.reservation] = entry.output
+
+
+def _senseless(entry: AnyEntry, why: str) -> LedgerError:
+    return LedgerError(f"entry {entry.number} of the ledger contradicts those before it: {why}", remedy=REMEDY)
 
 
 def _take_in(account: Account, entry: DatasetSeen | BudgetSet | Promised | Renewed | Returned | Denied) -> None:

@@ -25,11 +25,20 @@ LOCK = "ledger.lock"
 class Journal:
     """One process's view of the file; safe to use from several threads."""
 
-    def __init__(self, folder: Path, identity: Identity, take_in: Callable[[AnyEntry], None]) -> None:
-        """`folder` is made if absent, for its owner only; `take_in` hears every entry once, in order."""
+    def __init__(
+        self,
+        folder: Path,
+        identity: Identity,
+        take_in: Callable[[AnyEntry], None],
+        rehearse: Callable[[AnyEntry], None] = lambda _entry: None,
+    ) -> None:
+        """`folder` is made if absent, for its owner only; `take_in` hears every entry once, in order.
+
+        `rehearse` hears each before it is written, and raises a LedgerError where `take_in` would.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = folder / NAME
-        self._identity, self._take_in = identity, take_in
+        self._identity, self._take_in, self._rehearse = identity, take_in, rehearse
         self._chain, self._read, self._last = Chain(), 0, b""
         self._threads = threading.Lock()
         self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -55,10 +64,15 @@ class Journal:
         """Add an entry, durably; only while `held`. What is returned is what the file has, with number and time.
 
         Raises:
-            LedgerError: it could not be written; then it does not count.
+            LedgerError: it could not be written, or not be read again; then it does not count.
         """
         dated = entry.model_copy(update={"at": moment(datetime.now(UTC))})
-        chained, line = self._chain.extend(dated, self._identity)
+        try:
+            chained, line = self._chain.extend(dated, self._identity)
+            self._rehearse(chained)
+        except LedgerError as error:
+            message = f"what the ledger could not read again is not written: {error.message}"
+            raise LedgerError(message, remedy="The ledger is as it was. Correct what is asked of it.") from error
         self._write(line + b"\n")
         self._chain.follow(line)
         self._take_in(chained)

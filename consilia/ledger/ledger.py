@@ -48,7 +48,7 @@ class Ledger(PrivacyLedger):
             LedgerError: the file was changed, or another key signs it.
         """
         self.folder, self._accounts = folder, Accounts()
-        self._journal = Journal(folder, identity, self._accounts.take_in)
+        self._journal = Journal(folder, identity, self._accounts.take_in, self._accounts.rehearse)
         with self._journal.held() as chain:
             self._content_key = _content_key(folder / CONTENT_KEY, new=chain.head.entries == 0)
             if chain.head.entries == 0:

@@ -93,7 +93,7 @@ def read_ledger(path: Path, progress: Callable[[int], None] = lambda _bytes: Non
         raise LedgerError(f"the ledger {file} has no entry, not even its first one: it was cut.", remedy=REMEDY)
     accounts = Accounts()
     for entry in entries:
-        take_in(accounts, entry)
+        accounts.take_in(entry)
     for _, _, job in accounts.promises():
         if instant(job.until) < now:
             job.until = ""
@@ -111,20 +111,6 @@ def ledger_file(path: Path) -> Path:
         where = f"{path} holds no {NAME}." if path.is_dir() else f"there is no ledger {path}."
         raise LedgerError(where, remedy=f"Name a ledger's folder, or the file {NAME} in it.")
     return file
-
-
-def take_in(accounts: Accounts, entry: AnyEntry) -> None:
-    """One more entry, and its number where it makes no sense after those before it.
-
-    Raises:
-        LedgerError: it contradicts them.
-    """
-    try:
-        accounts.take_in(entry)
-    except (LedgerError, LookupError) as error:
-        why = error.message if isinstance(error, LedgerError) else f"{error} is not there."
-        message = f"entry {entry.number} of the ledger contradicts those before it: {why}"
-        raise LedgerError(message, remedy=REMEDY) from error
 
 
 def head_from(text: str) -> Head:

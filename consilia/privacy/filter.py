@@ -74,10 +74,10 @@ class PrivacyFilter:
 
 def favourite_orders(epsilon: float, delta: float) -> tuple[float, ...]:
     """The orders that suit what fills the budget: a function of the budget alone, so that no result can sway them."""
-    logarithm = log(1 / delta)
-    divergence_per_order = (sqrt(logarithm + epsilon) - sqrt(logarithm)) ** 2
-    best_for_gaussian = 1 + sqrt(logarithm / divergence_per_order)
-    return tuple(_nearest((best_for_gaussian - 1) * place) for place, _ in _SHARES)
+    root = sqrt(-log(delta))
+    # sqrt(divergence per order) is sqrt(root² + ε) - root: written as a quotient, nothing is lost or 0 for a tiny ε.
+    best_above_one = root * (sqrt(root**2 + epsilon) + root) / epsilon
+    return tuple(_nearest(best_above_one * place) for place, _ in _SHARES)
 
 
 def _nearest(above_one: float) -> float:

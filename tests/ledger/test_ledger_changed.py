@@ -7,7 +7,9 @@ import pytest
 from ledgers import HOSPITAL, ROUND, account_of, budget, content, open_ledger, plan, reserve
 
 from consilia.errors import BudgetError, LedgerError
+from consilia.ledger.accounts import Accounts
 from consilia.ledger.journal import read_entries
+from consilia.privacy import filter as filter_rule
 from consilia.wire.identity import LEDGER_ENTRY, Identity, canonical
 
 
@@ -208,7 +210,55 @@ def test_what_could_not_be_read_back_is_not_written(ledger, file):
     account, before = account_of(ledger), file.read_bytes()
     endless = plan(10**9, ROUND)
 
-    with pytest.raises(LedgerError, match="has a wrong field"):
+    with pytest.raises(LedgerError, match=r"has a wrong field.*The ledger is as it was\."):
         ledger.admit(ledger.register("unlimited", content("unlimited"), "Record"), "job", endless)
     assert file.read_bytes().startswith(before)
     assert open_ledger(ledger.folder).state(account) == ledger.state(account)
+
+
+@pytest.mark.parametrize("epsilon", ["1e-20", "1e-99", "1e40", "9e99"])
+def test_an_odd_budget_is_one_that_every_later_start_can_read(ledger, epsilon):
+    account = ledger.register("odd", content("odd"), "Record")
+    ledger.set_budget(account, budget(epsilon))
+
+    assert ledger.state(account).epsilon == float(epsilon)
+    assert open_ledger(ledger.folder).state(account) == ledger.state(account)
+
+
+def no_orders(*_budget):
+    return 1 / 0
+
+
+def test_what_could_not_be_counted_with_is_not_written_and_leaves_everything_as_it_was(ledger, file, monkeypatch):
+    account, before = ledger.register("odd", content("odd"), "Record"), file.read_bytes()
+    stand = ledger.state(account)
+    with monkeypatch.context() as patch:
+        patch.setattr(filter_rule, "favourite_orders", no_orders)
+        with pytest.raises(LedgerError, match=r"is not written: .*ZeroDivisionError"):
+            ledger.set_budget(account, budget("2"))
+
+    assert (file.read_bytes(), ledger.state(account)) == (before, stand)
+    ledger.set_budget(account, budget("2"))
+
+
+def test_an_entry_that_cannot_be_counted_with_is_named(ledger, monkeypatch):
+    monkeypatch.setattr(filter_rule, "favourite_orders", no_orders)
+
+    with pytest.raises(LedgerError, match=r"entry 4 .* contradicts those before it: ZeroDivisionError"):
+        open_ledger(ledger.folder)
+
+
+def test_rehearsing_any_entry_changes_nothing(ledger):
+    reserve(ledger, account_of(ledger, dataset="another"))
+    account = ledger.register("heart", content("another"), "Record")  # joins the two
+    ledger.admit(account, "job", plan(6))
+    ledger.give_back(account, "job")
+    with pytest.raises(BudgetError):
+        ledger.admit(account, "job", plan(1000))
+    ledger.accept_gap(ledger.head(), "Board", "lost")
+    accounts = Accounts()
+    for entry in read_entries(ledger.folder / "ledger.jsonl")[0]:
+        before = repr(accounts)
+        accounts.rehearse(entry)
+        assert repr(accounts) == before
+        accounts.take_in(entry)

@@ -1,5 +1,7 @@
 """The filter: what a budget affords, whoever asks for it in whatever order."""
 
+from math import log, sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,3 +96,20 @@ def test_the_orders_share_delta_out():
 def test_a_lowered_budget_keeps_the_orders_that_were_fixed():
     assert PrivacyFilter.of(8, 1e-5).with_budget(2, 1e-5).favourites == favourite_orders(8, 1e-5)
     assert favourite_orders(8, 1e-5) != favourite_orders(2, 1e-5)
+
+
+@given(st.floats(1e-130, 1e131), st.floats(1e-125, 1 - 2**-53))
+def test_every_budget_that_can_be_written_has_its_orders(epsilon, delta):
+    assert set(favourite_orders(epsilon, delta)) <= set(ORDERS)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-12, 1e-2))
+def test_the_orders_are_those_that_ledgers_were_begun_with(epsilon, delta):
+    """As it was first written: a ledger that was begun then must mean the same now."""
+    logarithm = log(1 / delta)
+    above_one = sqrt(logarithm / (sqrt(logarithm + epsilon) - sqrt(logarithm)) ** 2)
+    distances = [np.abs(np.log(ORDERS - 1) - log(above_one * place)) for place in (0.8, 0.5, 0.3)]
+    found = favourite_orders(epsilon, delta)
+
+    for order, distance in zip(found, distances, strict=True):
+        assert distance[order == ORDERS][0] == pytest.approx(distance.min(), abs=1e-9)

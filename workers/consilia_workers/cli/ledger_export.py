@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from consilia.ledger.accounts import Accounts
 from consilia.ledger.entries import AnyEntry, Reserved
-from consilia.ledger.reading import Reading, take_in
+from consilia.ledger.reading import Reading
 from consilia.ledger.statements import statement
 from consilia.privacy.mechanisms import Mechanism
 from consilia_workers.cli.ledger_words import up
@@ -46,7 +46,7 @@ def rows(reading: Reading) -> Iterator[dict[str, object]]:
     """A row for each entry, in order; `spentAfter` and `jobSpentAfter` are the ε of all jobs and of this one."""
     accounts = Accounts()
     for entry, digest in zip(reading.entries, reading.chain.digests, strict=True):
-        take_in(accounts, entry)
+        accounts.take_in(entry)
         found = {**_flat(entry), **_about(accounts, entry), "digest": digest}
         yield {name: found.get(name) for name in COLUMNS}
 
