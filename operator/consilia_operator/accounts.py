@@ -17,7 +17,6 @@ from consilia_operator import inspections, pods
 from consilia_operator.conditions import Finding, condition
 from consilia_operator.context import Context
 from consilia_operator.errors import ApiRefused, Conflict
-from consilia_operator.inspections import Inspection
 from consilia_operator.kinds import DATASET, DEPLOYMENT, HOSPITAL, POD
 from consilia_operator.manifests.ledger import COMPONENT_NAME
 from consilia_operator.names import COMPONENT, LEDGER
@@ -64,18 +63,20 @@ async def look(context: Context, dataset: Dataset, document: Document, described
     inspection = inspections.observe(context, dataset, document)
     known = inspection is None or inspection.done
     questions = partial(_questions, dataset=dataset, heads=seen_heads(context, namespace), known=known)
+    patient = partial(_patient, document, described, known)
     try:
         await context.ledgers.provide(namespace)
         told = await context.ledgers.ask(namespace, questions)
         if inspection and not known:
-            return Account(findings=(_whole(), await _inspected(context, document, described, inspection)), again=_SOON)
+            found = patient(await inspections.inspect(context, inspection))
+            return Account(findings=(_whole(), found), again=_SOON)
     except LedgerUnavailableError as error:
-        return Account(findings=(_not_now(context, document, described, error),), again=_SOON)
+        return Account(findings=(patient(_not_now(context, namespace, error)),), again=_SOON)
     except (ApiRefused, IdentityError) as error:
         if isinstance(error, Conflict):
             raise
         refused = Finding("Ready", False, "LedgerRefused", f"The hospital's ledger cannot be provided: {error}")
-        return Account(findings=(refused,))
+        return Account(findings=(patient(refused),))
     except LedgerError as error:
         return Account(findings=_tampered(error))
     assert told.statement is not None, "known data has an account"
@@ -111,23 +112,19 @@ def _by_name(dataset: str) -> Content:
     return Content(digest(f"builtin\n{dataset}".encode()))
 
 
-async def _inspected(context: Context, document: Document, described: Finding, inspection: Inspection) -> Finding:
-    return _patient(document, described, await inspections.inspect(context, inspection))
-
-
-def _patient(document: Document, described: Finding, found: Finding) -> Finding:
-    """What is not known for the moment takes nothing back: a Dataset that was ready as it is now stays so."""
+def _patient(document: Document, described: Finding, known: bool, found: Finding) -> Finding:
+    """What is not known for the moment takes nothing back: a Dataset that was ready, of the same data, stays so."""
     ready = condition(document.get("status", {}).get("conditions", ()), "Ready")
-    same = ready is not None and ready.get("observedGeneration") == document["metadata"]["generation"]
-    return described if ready and same and ready["status"] == "True" and described.holds else found
+    if ready is None or ready["status"] != "True" or not described.holds:
+        return found
+    return described if known or ready.get("observedGeneration") == document["metadata"]["generation"] else found
 
 
-def _not_now(context: Context, document: Document, described: Finding, error: LedgerUnavailableError) -> Finding:
-    own = {COMPONENT: COMPONENT_NAME}
-    newest = pods.newest(list(context.store.matching(POD, document["metadata"]["namespace"], own)))
+def _not_now(context: Context, namespace: str, error: LedgerUnavailableError) -> Finding:
+    newest = pods.newest(list(context.store.matching(POD, namespace, {COMPONENT: COMPONENT_NAME})))
     trouble = pods.trouble(newest) if newest else None
     message = f"{error} {trouble.message}" if trouble else f"It goes on by itself: {error}"
-    return _patient(document, described, Finding("Ready", False, "LedgerUnavailable", message))
+    return Finding("Ready", False, "LedgerUnavailable", message)
 
 
 def _whole() -> Finding:

@@ -1,6 +1,9 @@
 """What of a hospital's privacy budget must hold when things go wrong: outages, refusals, changes in the middle."""
 
+import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, PRIVATE
+
+from consilia_operator import kinds
 
 
 def test_a_job_whose_promise_was_given_back_needs_another_before_it_is_trained_again(ready):
@@ -18,3 +21,28 @@ def test_a_job_whose_promise_was_given_back_needs_another_before_it_is_trained_a
     ready.start_ledger().look()
     assert ready.task_says(key, "Admitted") == ("True", "BudgetReserved")
     assert ready.trainer(key)
+
+
+def no_services(here):
+    """The API server takes no Service any more, and the operator has forgotten that it made one."""
+    here.api.serves.remove(kinds.SERVICE)
+    here.restart_operator()
+
+
+@pytest.mark.parametrize("harm", [lambda here: here.stop_ledger(), no_services], ids=["away", "refused"])
+def test_an_edit_of_the_dataset_while_the_ledger_cannot_be_had_stops_no_trainer(ready, harm):
+    key = ready.offer(PRIVATE)
+    ready.look()
+    made = ready.trainer(key)["metadata"]["uid"]
+    harm(ready)
+    ready.apply({**CLAIMED, **BUDGETED, "approval.tasks": ["package.module:Task", "package.module:Other"]})
+    ready.look()
+    assert ready.says("Ready")[0] == "True"
+    assert ready.trainer(key)["metadata"]["uid"] == made
+
+
+def test_other_data_is_not_ready_while_the_ledger_is_away(ready):
+    ready.stop_ledger()
+    ready.apply({"source": {"persistentVolumeClaim": {"claimName": "records", "subPath": "2027"}}, **BUDGETED})
+    ready.look()
+    assert ready.says("Ready") == ("False", "LedgerUnavailable")
