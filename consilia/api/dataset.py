@@ -98,9 +98,7 @@ class ApprovalSpec(ApiObject):
 class BudgetApproval(ApiObject):
     """Who agreed to a larger budget. The ledger keeps it."""
 
-    epsilon: PositiveDecimal = Field(
-        description="The ε that was agreed to: `privacyBudget.epsilon`, in the same digits."
-    )
+    epsilon: PositiveDecimal = Field(description="The ε that was agreed to: as much as `privacyBudget.epsilon`.")
     by: ShortText = Field(min_length=1, description="Who agreed to it: a person or a committee of the hospital.")
     reason: ShortText = Field(min_length=1, description="Why, for whoever reads the ledger.")
     after_gap: Int | None = Field(
@@ -111,9 +109,20 @@ class BudgetApproval(ApiObject):
     )
 
 
+def _agreed(budget: "PrivacyBudget") -> bool:
+    return budget.approval is not None and float(budget.approval.epsilon) == float(budget.epsilon)
+
+
 def _approved(new: "PrivacyBudget", old: "PrivacyBudget") -> bool:
-    agreed = new.approval is not None and new.approval.epsilon == new.epsilon
-    return float(new.epsilon) <= float(old.epsilon) or agreed
+    return float(new.epsilon) <= float(old.epsilon) or _agreed(new)
+
+
+def _approved_per_job(new: "PrivacyBudget", old: "PrivacyBudget") -> bool:
+    lower = new.epsilon_per_job is not None and float(new.epsilon_per_job) <= float(old.epsilon_per_job or "inf")
+    return old.epsilon_per_job is None or lower or _agreed(new)
+
+
+_AGREED = "(has(self.approval) && double(self.approval.epsilon) == double(self.epsilon))"
 
 
 class PrivacyBudget(ApiObject):
@@ -125,17 +134,26 @@ class PrivacyBudget(ApiObject):
         default=None, description="The most that one job may spend, whatever it asks for. Default: all of it."
     )
     approval: BudgetApproval | None = Field(
-        default=None, description="What a budget that is raised needs. Default: it may be lowered only."
+        default=None,
+        description="What a budget needs in which `epsilon` or `epsilonPerJob` is raised. Default: they may be lowered "
+        "only.",
     )
 
     transitions: ClassVar[tuple[Transition, ...]] = (
         Transition(
-            cel="double(self.epsilon) <= double(oldSelf.epsilon)"
-            " || (has(self.approval) && self.approval.epsilon == self.epsilon)",
+            cel=f"double(self.epsilon) <= double(oldSelf.epsilon) || {_AGREED}",
             holds=_approved,
             message="epsilon may be lowered, and raised with an approval of that very value only",
             remedy="have somebody who may do so set privacyBudget.approval; what was spent stays spent",
             field="epsilon",
+        ),
+        Transition(
+            cel="!has(oldSelf.epsilonPerJob) || (has(self.epsilonPerJob)"
+            f" && double(self.epsilonPerJob) <= double(oldSelf.epsilonPerJob)) || {_AGREED}",
+            holds=_approved_per_job,
+            message="epsilonPerJob may be lowered, and raised or removed with an approval of the budget only",
+            remedy="have somebody who may do so set privacyBudget.approval, with the epsilon that the budget has",
+            field="epsilonPerJob",
         ),
         *unchanged("delta", remedy="delete the Dataset and create it anew; what was spent stays spent"),
     )

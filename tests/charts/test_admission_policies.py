@@ -24,6 +24,8 @@ KEEP = [
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["deleteledger"]},
 ]
 BUDGET = {"epsilon": "3", "delta": "1e-5", "epsilonPerJob": "1"}
+APPROVAL = {"epsilon": "5", "by": "committee", "reason": "agreed"}
+AS_MUCH = APPROVAL | {"epsilon": "3"}
 DATASETS = "/apis/consilia.dev/v1alpha1/namespaces/default/datasets"
 
 
@@ -81,7 +83,7 @@ def await_policies(people):
     people.ask("editor", "POST", DATASETS, dataset("probe"))
     end = time.monotonic() + 60
     while not (
-        people.patch("editor", f"{DATASETS}/probe", {"spec": {"privacyBudget": {"epsilonPerJob": "2"}}})[0] == 403
+        people.patch("editor", f"{DATASETS}/probe", {"spec": {"privacyBudget": {"approval": APPROVAL}}})[0] == 403
         and people.patch("editor", f"{DATASETS}/probe/status", {"status": {"spent": "0"}})[0] == 403
         and refused_to_delete(people)
     ):
@@ -110,12 +112,11 @@ def there(people, request):
     people.ask("editor", "DELETE", path)
 
 
-APPROVAL = {"epsilon": "5", "by": "committee", "reason": "agreed"}
 CHANGES = {
     "lower it": ({"epsilon": "2", "epsilonPerJob": "0.5"}, True),
     "change something else": ({}, True),
-    "give a job more": ({"epsilonPerJob": "2"}, False),
-    "let a job have all": ({"epsilonPerJob": None}, False),
+    "give a job more": ({"epsilonPerJob": "2", "approval": AS_MUCH}, False),
+    "let a job have all": ({"epsilonPerJob": None, "approval": AS_MUCH}, False),
     "raise it with an approval": ({"epsilon": "5", "approval": APPROVAL}, False),
     "write an approval for later": ({"approval": APPROVAL}, False),
 }
@@ -130,6 +131,13 @@ def test_an_editor_may_lower_a_budget_and_an_approver_may_do_more(people, there,
         assert status == 403
         assert "needs the verb raisebudget" in answer["message"]
     assert people.patch("officer", there, patch)[0] == 200
+
+
+@pytest.mark.parametrize("more", ["2", None], ids=["more", "all"])
+def test_nobody_gives_a_job_more_without_an_approval(people, there, more):
+    status, answer = people.patch("officer", there, {"spec": {"privacyBudget": {"epsilonPerJob": more}}})
+    assert status == 422
+    assert "epsilonPerJob may be lowered, and raised or removed with an approval" in answer["message"]
 
 
 def test_what_was_approved_may_stay_as_it_is_and_may_not_come_with_a_new_dataset(people, there):

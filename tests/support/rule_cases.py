@@ -245,6 +245,19 @@ TRANSITION_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = 
         _budget(epsilon="1.5", approval={"epsilon": "2", "by": "Board", "reason": "new cohort"}),
         "epsilon may be lowered, and raised with an approval",
     ),
+    *(
+        (
+            "Dataset",
+            _budget(epsilonPerJob="0.5"),
+            _budget(**more),
+            "epsilonPerJob may be lowered, and raised or removed",
+        )
+        for more in (
+            {},
+            {"epsilonPerJob": "0.6"},
+            {"epsilonPerJob": "0.6", "approval": {"epsilon": "2", "by": "Board", "reason": "of another budget"}},
+        )
+    ),
     ("Dataset", _budget(), _budget(delta="1e-6"), "delta cannot be changed"),
 )
 """Kind, the document before, the document after, how the message begins."""
@@ -262,6 +275,16 @@ ALLOWED_CHANGES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         _budget(),
         _budget(epsilon="1.5", approval={"epsilon": "1.5", "by": "Board", "reason": "new cohort"}),
     ),
+    *(
+        (
+            "Dataset",
+            _budget(epsilonPerJob="0.5"),
+            _budget(approval={"epsilon": "1.0", "by": "Board", "reason": "longer jobs"}, **more),
+        )
+        for more in ({}, {"epsilonPerJob": "0.6"})
+    ),
+    ("Dataset", _budget(), _budget(epsilonPerJob="0.5")),
+    ("Dataset", _budget(epsilonPerJob="0.5"), _budget(epsilonPerJob="0.4")),
     ("Dataset", {}, {"source": {"hostPath": {"path": "/data"}}}),
     ("HospitalTask", {}, {"decision": "Approved"}),
     ("HospitalTask", {"decision": "Approved"}, {"decision": "Denied"}),
