@@ -1,6 +1,7 @@
 """The chain of a ledger's entries: how one is added, and whether a line is the one that must come next. Pure."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from consilia.wire.identity import LEDGER_ENTRY, Identity, PublicKey, canonical,
 BEGINNING = "sha256:" + "0" * 64
 """What the first entry has for the one before it."""
 REMEDY = "Stop all jobs on this hospital's data, keep the file as it is, and follow docs/guides/ledger.md."
+_NAMED = 8
+"""So many missing heads are named: a person has to copy them, and a condition holds no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Chain:
     """Who signs the next entry; None before the first, which says so itself."""
     digests: list[str] = field(default_factory=list)
     """Of all entries, in order."""
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    """First and last number of entries that were lost, and whose loss a person accepted."""
+    lost: set[Head] = field(default_factory=set)
+    """Heads of entries that were lost, and whose loss a person accepted: those very ones, and no others."""
 
     @property
     def head(self) -> Head:
@@ -40,9 +43,19 @@ class Chain:
 
     def holds(self, head: Head) -> bool:
         """Whether that was this chain's head once, or is; or was one of the entries that are known to be lost."""
-        if head.entries == 0 or any(first <= head.entries <= last for first, last in self.gaps):
+        if head.entries == 0 or head in self.lost:
             return True
         return head.entries <= len(self.digests) and self.digests[head.entries - 1] == head.digest
+
+    def require(self, seen: Sequence[Head]) -> None:
+        """See that nothing is missing that others have seen, but what somebody accepted as lost.
+
+        Raises:
+            LedgerError: the ledger is older than that, or another one; it names the heads that are missing.
+        """
+        missing = [head for head in dict.fromkeys(seen) if not self.holds(head)]
+        if missing:
+            raise _rolled_back(missing, len(self.digests))
 
     def follow(self, line: bytes) -> AnyEntry:
         """Take in the next line (without its line break).
@@ -78,7 +91,7 @@ class Chain:
         self.key = PublicKey.from_text(entry.public_key) if isinstance(entry, KeyReplaced) else key
         self.digests.append(digest(body))
         if isinstance(entry, GapAccepted):
-            self.gaps.append((len(self.digests), entry.entries))
+            self.lost.add(Head(entry.entries, entry.head))
 
 
 def _opened(line: bytes, number: int) -> tuple[bytes, str]:
@@ -109,6 +122,17 @@ def _first_key(entry: AnyEntry, number: int) -> PublicKey:
         return PublicKey.from_text(entry.public_key)
     except IdentityError as error:
         raise _broken(number, "names no valid key") from error
+
+
+def _rolled_back(missing: Sequence[Head], entries: int) -> LedgerError:
+    shown = ", entry ".join(f"{head.entries} with the digest {head.digest}" for head in missing[:_NAMED])
+    others = f", {len(missing) - _NAMED} others" if len(missing) > _NAMED else ""
+    them = "it" if len(missing) == 1 else "them"
+    message = (
+        f"the ledger was rolled back or replaced: others have seen entry {shown}{others}, and here are {entries} "
+        f"entries without {them}."
+    )
+    return LedgerError(message, remedy=REMEDY)
 
 
 def _broken(number: int, what: str) -> LedgerError:

@@ -174,7 +174,8 @@ class Denied(Entry):
 class GapAccepted(Entry):
     """Entries were lost, or what is here is older than what others have seen: every budget counts as spent.
 
-    Only a budget that somebody approves afterwards affords anything again.
+    Only a budget that somebody approves afterwards affords anything again. One entry for each head that others have
+    seen and that is missing: no other one is taken for accounted for.
     """
 
     type: Literal["GapAccepted"] = "GapAccepted"

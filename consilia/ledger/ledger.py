@@ -74,9 +74,7 @@ class Ledger(PrivacyLedger):
             LedgerError: the ledger is older than that, or another one.
         """
         with self._journal.held() as chain:
-            for head in seen:
-                if not chain.holds(head):
-                    raise _rolled_back(head, chain.head)
+            chain.require(seen)
 
     def content_key(self) -> bytes:
         """What digests of data are keyed with: 32 secret bytes of this ledger's own."""
@@ -260,10 +258,18 @@ class Ledger(PrivacyLedger):
         with self._held():
             return list(self._accounts.by_name)
 
-    def accept_gap(self, lost: Head, by: str, reason: str) -> None:
-        """Go on with a ledger that has lost entries: every budget counts as spent until a new one is approved."""
+    def accept_gap(self, lost: Sequence[Head], by: str, reason: str) -> int:
+        """Go on with a ledger that has lost entries: every budget counts as spent until a new one is approved.
+
+        `lost` are the heads that others have seen and that are missing; any other one is an alarm as before. What is
+        returned is the number of the last entry by which the loss is accepted: what an approval has to name.
+        """
+        assert lost, "nobody has seen anything that is lost"
         with self._held():
-            self._journal.append(GapAccepted(entries=lost.entries, head=lost.digest, by=by, reason=reason))
+            for head in lost:
+                entry = GapAccepted(entries=head.entries, head=head.digest, by=by, reason=reason)
+                number = self._journal.append(entry).number
+            return number
 
     def _deny(self, account: Account, job: str, refused: BudgetError, asked: Literal["Job", "Round"]) -> None:
         self._journal.append(
@@ -283,11 +289,3 @@ def _content_key(path: Path, *, new: bool) -> bytes:
     if len(found) != 32:
         raise LedgerError(f"the ledger's content key {path} is damaged.", remedy="Restore it beside the ledger.")
     return found
-
-
-def _rolled_back(seen: Head, ours: Head) -> LedgerError:
-    message = (
-        f"the ledger was rolled back or replaced: others have seen entry {seen.entries} with the digest {seen.digest}, "
-        f"and here are {ours.entries} entries."
-    )
-    return LedgerError(message, remedy=REMEDY)

@@ -58,13 +58,7 @@ class Reading:
         Raises:
             LedgerError: the ledger is older than that, or another one.
         """
-        for head in seen:
-            if not self.chain.holds(head):
-                message = (
-                    f"the ledger was rolled back or replaced: others have seen entry {head.entries} with the digest "
-                    f"{head.digest}, and here are {self.chain.head.entries} entries without it."
-                )
-                raise LedgerError(message, remedy=REMEDY)
+        self.chain.require(seen)
 
     def require_key(self, key: PublicKey) -> None:
         """See that the ledger was begun with this key.

@@ -8,6 +8,7 @@ from ledgers import HOSPITAL, ROUND, account_of, budget, content, open_ledger, p
 
 from consilia.errors import BudgetError, LedgerError
 from consilia.ledger.accounts import Accounts
+from consilia.ledger.chain import Head
 from consilia.ledger.journal import read_entries
 from consilia.privacy import filter as filter_rule
 from consilia.wire.identity import LEDGER_ENTRY, Identity, canonical
@@ -155,7 +156,7 @@ def test_after_a_gap_that_somebody_accepted_only_an_approved_budget_affords_anyt
     seen = ledger.head()
     file.write_bytes(b"".join(lines(file)[:-3]))
     again = open_ledger(ledger.folder)
-    again.accept_gap(seen, "Board", "restored from Monday's backup")
+    again.accept_gap([seen], "Board", "restored from Monday's backup")
     account = account_of(again)
 
     with pytest.raises(BudgetError, match="has lost entries"):
@@ -169,11 +170,49 @@ def test_after_a_gap_that_somebody_accepted_only_an_approved_budget_affords_anyt
     again.compare([seen, again.head()])  # the loss is known: nobody need be alarmed for ever
 
 
+def test_a_second_rollback_is_noticed_though_the_first_was_accepted(ledger, file):
+    lost, kept = ledger.head(), lines(file)[:-3]
+    file.write_bytes(b"".join(kept))
+    again = open_ledger(ledger.folder)
+    after = again.accept_gap([lost], "Board", "restored from Monday's backup")
+    account = account_of(again)
+    again.set_budget(account, budget("3", approved_by="Board", reason="counted by hand", after_gap=after))
+    accepted = len(lines(file))
+    seen = [again.head() for number in (6, 7, 8) if reserve(again, account, round_number=number)]
+    file.write_bytes(b"".join(lines(file)[:accepted]))
+
+    once_more = open_ledger(ledger.folder)
+    once_more.compare([lost])
+    for head in seen:
+        with pytest.raises(LedgerError, match="rolled back or replaced"):
+            once_more.compare([head])
+    with pytest.raises(LedgerError, match="rolled back or replaced"):
+        once_more.compare([Head(lost.entries - 1, "sha256:" + "7" * 64)])
+
+
+def test_every_missing_head_is_named_and_accepted_by_itself(ledger, file):
+    seen = [ledger.head()]
+    account = ledger.find("heart")
+    seen += [ledger.head() for number in (6, 7) if reserve(ledger, account, round_number=number)]
+    file.write_bytes(b"".join(lines(file)[:5]))
+
+    again = open_ledger(ledger.folder)
+    with pytest.raises(
+        LedgerError, match=", ".join(f"entry {each.entries} with the digest {each.digest}" for each in seen)
+    ):
+        again.compare(seen)
+    with pytest.raises(LedgerError, match=r"with the digest .*, 4 others, and here are 5 entries without them"):
+        again.compare([Head(number, "sha256:" + "7" * 64) for number in range(1, 13)])
+    assert again.accept_gap(seen[:2], "Board", "lost") == 7
+    with pytest.raises(LedgerError, match=seen[2].digest):
+        again.compare(seen)
+
+
 def test_data_that_is_first_seen_after_a_gap_may_be_what_was_lost(ledger, file):
     seen = ledger.head()
     file.unlink()
     again = open_ledger(ledger.folder)
-    again.accept_gap(seen, "Board", "the volume is gone")
+    again.accept_gap([seen], "Board", "the volume is gone")
     account = account_of(again)
 
     assert again.affords(account, "job", plan(5)) == 0
@@ -255,7 +294,7 @@ def test_rehearsing_any_entry_changes_nothing(ledger):
     ledger.give_back(account, "job")
     with pytest.raises(BudgetError):
         ledger.admit(account, "job", plan(1000))
-    ledger.accept_gap(ledger.head(), "Board", "lost")
+    ledger.accept_gap([ledger.head()], "Board", "lost")
     accounts = Accounts()
     for entry in read_entries(ledger.folder / "ledger.jsonl")[0]:
         before = repr(accounts)

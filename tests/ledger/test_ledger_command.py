@@ -13,6 +13,7 @@ from ledger_commands import consilia, file_of, key_of, lines_of, spent_ledger, w
 from ledgers import HOSPITAL, account_of, budget, content, open_ledger, plan, reserve
 
 from consilia.errors import BudgetError, IdentityError, LedgerError, RunError
+from consilia.ledger.chain import Head
 from consilia.ledger.entries import AccountsJoined, AnyEntry, Committed
 from consilia.ledger.journal import Journal, read_entries
 from consilia.ledger.reading import head_from, head_text
@@ -78,7 +79,7 @@ def exhaust(ledger, account):
 
 
 def lose(ledger, account):
-    ledger.accept_gap(ledger.head(), "Board", "lost")
+    ledger.accept_gap([ledger.head()], "Board", "lost")
 
 
 def approve(ledger, account):
@@ -331,9 +332,24 @@ def test_an_accepted_gap_is_part_of_the_record_and_no_fault_any_more(restored):
     printed = accept(ledger, seen, "--yes").output
     verified = consilia("verify", ledger.folder, "--head", head_text(seen))
 
-    assert printed.endswith(f"Accepted. The ledger ends at {head_text(ledger.head())} now: keep that.\n")
+    number = ledger.head().entries
+    assert printed.endswith(
+        f"Accepted: an approval that knows of it says afterGap: {number}.\n"
+        f"The ledger ends at {head_text(ledger.head())} now: keep that.\n"
+    )
     assert verified.exit_code == 0
     assert "by Dr. Lee: Monday's backup was restored" in verified.output
+
+
+def test_several_heads_are_accepted_at_once_and_no_others(restored):
+    ledger, seen = restored
+    other, third = Head(seen.entries, "sha256:" + "1" * 64), Head(seen.entries - 1, "sha256:" + "2" * 64)
+    told = accept(ledger, seen, "--head", head_text(other), "--yes").output
+
+    assert all(f"{head_text(head)} was seen by others, and is not part of it." in told for head in (seen, other))
+    assert consilia("verify", ledger.folder, "--head", head_text(seen), "--head", head_text(other)).exit_code == 0
+    with pytest.raises(LedgerError, match="rolled back or replaced"):
+        consilia("verify", ledger.folder, "--head", head_text(third))
 
 
 def test_where_nothing_seems_lost_that_is_said(ledger):

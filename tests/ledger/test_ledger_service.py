@@ -87,8 +87,7 @@ def served(tmp_path):
 
 def reopened(ledger, world):
     """Whether a budget that is approved in the knowledge of a loss is trusted again."""
-    world.local.accept_gap(Head(99, OUTPUT), "Board", "the disk was lost")
-    after = world.local.head().entries
+    after = world.local.accept_gap([Head(99, OUTPUT)], "Board", "the disk was lost")
     ledger.set_budget(world.account, budget("2", approved_by="Board", reason="counted", after_gap=after))
     return ledger.state(world.account).gap
 

@@ -163,7 +163,13 @@ def export(
 def accept_gap(
     folder: Annotated[Path, typer.Argument(help="The ledger's folder.")],
     key: Annotated[Path, typer.Option(help="The hospital's private key, as PEM: it signs the entry.")],
-    head: Annotated[str, typer.Option(help="The last entry that others have seen, as NUMBER:sha256:DIGEST.")],
+    head: Annotated[
+        list[str],
+        typer.Option(
+            help="An entry that others have seen and that is lost, as NUMBER:sha256:DIGEST. May be given again: each "
+            "that is not named stays an alarm."
+        ),
+    ],
     by: Annotated[str, typer.Option(help="Who looked into it and answers for it.")],
     reason: Annotated[str, typer.Option(help="What has happened, for whoever reads the ledger.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
@@ -174,7 +180,7 @@ def accept_gap(
 
     Exit codes: 0 accepted, 1 it is not, 2 wrong usage.
     """
-    lost = _heads([head])[0]
+    lost = _heads(head)
     for option, words in (("--by", by), ("--reason", reason)):
         if not 0 < len(words.strip()) <= _LONGEST:
             raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters.", param_hint=option)
@@ -184,8 +190,9 @@ def accept_gap(
     if not yes:
         typer.confirm("Accept the gap?", abort=True)
     ledger = Ledger(reading.file.parent, identity)
-    ledger.accept_gap(lost, by.strip(), reason.strip())
-    typer.echo(f"Accepted. The ledger ends at {head_text(ledger.head())} now: keep that.")
+    number = ledger.accept_gap(lost, by.strip(), reason.strip())
+    typer.echo(f"Accepted: an approval that knows of it says afterGap: {number}.")
+    typer.echo(f"The ledger ends at {head_text(ledger.head())} now: keep that.")
 
 
 def _read(path: Path) -> Reading:

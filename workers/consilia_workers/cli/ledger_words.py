@@ -26,6 +26,7 @@ from consilia.privacy.plan import JobPlan, noise_over_clipping_norm
 from consilia_workers.report.wording import counted, printable
 
 ABSENT = "-"
+_NOT_PART = "was seen by others, and is not part of it"
 _ASCII = str.maketrans({"ε": "epsilon", "δ": "delta", "\N{REPLACEMENT CHARACTER}": "?"})
 _THREE_DECIMALS = Decimal("0.001")
 _TIGHTEST_UP_TO = 50
@@ -366,16 +367,15 @@ def print_forecast(found: Forecast) -> None:
     _say(console, verdict, "red" if found.refused else "green")
 
 
-def print_gap(reading: Reading, lost: Head) -> None:
+def print_gap(reading: Reading, lost: Sequence[Head]) -> None:
     """What accepting a gap does, before somebody does it."""
-    console, ours = _console(), reading.chain.head
+    console = _console()
     names = [_datasets(statement(account)) for account in reading.accounts.by_name.values()]
-    held = reading.chain.holds(lost)
-    _say(console, f"The ledger of {reading.accounts.hospital} ends at {head_text(ours)}.")
-    found = (
-        "is part of it: as far as that tells, nothing is lost" if held else "was seen by others, and is not part of it"
-    )
-    _say(console, f"{head_text(lost)} {found}.", "bold yellow" if held else "")
+    _say(console, f"The ledger of {reading.accounts.hospital} ends at {head_text(reading.chain.head)}.")
+    for head in lost:
+        held = reading.chain.holds(head)
+        found = "is part of it: as far as that tells, nothing is lost" if held else _NOT_PART
+        _say(console, f"{head_text(head)} {found}.", "bold yellow" if held else "")
     _say(
         console,
         "What is lost cannot be made up for. If you accept that, the ledger goes on from here, and every budget",
