@@ -26,6 +26,7 @@ from consilia_operator.conditions import Finding, holds
 from consilia_operator.context import Context
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK
 from consilia_operator.ledgers import Promise
+from consilia_operator.names import PUBLIC_SIZE
 from consilia_operator.store import Document, Key, key_of
 
 logger = logging.getLogger("consilia.operator")
@@ -71,6 +72,18 @@ def objection(task: HospitalTask, dataset: Dataset, status: Document) -> Finding
     return None
 
 
+def as_begun(context: Context, document: Document, dataset: Dataset, trainer: Document | None) -> Dataset:
+    """The Dataset with the size that the job was promised by, as long as it runs: with another it needs other noise."""
+    promise = context.ledgers.promises.get(key_of(HOSPITAL_TASK, document))
+    if promise and promise.uid == document["metadata"]["uid"]:
+        size = promise.size
+    elif trainer and (told := trainer["metadata"].get("annotations", {}).get(PUBLIC_SIZE, "")).isdecimal():
+        size = int(told)
+    else:
+        return dataset
+    return dataset.model_copy(update={"spec": dataset.spec.model_copy(update={"public_size": size})})
+
+
 async def admit(context: Context, document: Document, task: HospitalTask, dataset: Dataset) -> Admitted:
     """Have the ledger keep what an approved job will need, or go on keeping it."""
     if task.spec.privacy is None:
@@ -107,12 +120,15 @@ async def _promise(
     job, moment = name_on_log(task.spec.job.name, task.spec.job.uid), monotonic()
     renew = known is None or moment - known.renewed >= _RENEWED_AFTER
     metadata = document["metadata"]
+    size = dataset.spec.public_size
+    assert size is not None, "objection() sees to that"
     heads = accounts.seen_heads(context, metadata["namespace"])
-    questions = partial(_questions, task=task, dataset=dataset, heads=heads, job=job, renew=renew)
+    questions = partial(_questions, task=task, size=size, heads=heads, job=job, renew=renew)
     statement = await context.ledgers.ask(metadata["namespace"], questions)
     return Promise(
         uid=metadata["uid"],
         dataset=dataset.metadata.name,
+        size=size,
         job=job,
         renewed=moment if renew or known is None else known.renewed,
         looked=moment,
@@ -121,16 +137,15 @@ async def _promise(
 
 
 def _questions(
-    ledger: PrivacyLedger, *, task: HospitalTask, dataset: Dataset, heads: Sequence[Head], job: str, renew: bool
+    ledger: PrivacyLedger, *, task: HospitalTask, size: int, heads: Sequence[Head], job: str, renew: bool
 ) -> Statement:
     ledger.compare(heads)
-    account = ledger.find(dataset.metadata.name)
+    account = ledger.find(task.spec.dataset)
     if account is None:
-        message = f"the ledger does not know the data of {dataset.metadata.name}."
+        message = f"the ledger does not know the data of {task.spec.dataset}."
         raise LedgerError(message, remedy="Wait until it was inspected again.")
     if renew:
-        assert dataset.spec.public_size is not None, "objection() sees to that"
-        plan = ledger.plan(task.spec, public_size(dataset.spec.public_size))  # as the trainer will
+        plan = ledger.plan(task.spec, public_size(size))  # as the trainer will
         ledger.admit(account, job, plan)
     return ledger.state(account, job)
 

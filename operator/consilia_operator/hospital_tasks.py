@@ -129,9 +129,10 @@ async def _admit(context: Context, seen: Seen, task: HospitalTask, dataset: Data
     """Before anything is made for an approved job: does the budget afford it?"""
     if task.spec.suspend and task.spec.privacy:
         return seen.but(Finding("Admitted", False, "Suspended", "Nothing is kept for the job while it takes no part."))
+    if task.spec.privacy:
+        dataset = admitting.as_begun(context, seen.document, dataset, seen.job)
     found = await admitting.admit(context, seen.document, task, dataset)
-    if not found.yes:
-        seen = replace(seen, dataset=None)
+    seen = replace(seen, dataset=dataset if found.yes else None)
     return replace(seen, statement=found.statement).but(found.finding, again=found.again)
 
 
@@ -141,7 +142,7 @@ def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
         message = f"There is no Dataset {task.spec.dataset} here. Apply one, or deny the offer."
         return seen.but(Finding("Approved", False, "DatasetMissing", message))
     ready = condition(found.get("status", {}).get("conditions", ()), "Ready")
-    if ready is None or ready["status"] != "True":
+    if not _usable(ready, seen):
         where = f"kubectl -n {seen.document['metadata']['namespace']} describe dataset {task.spec.dataset}"
         message = f"Dataset {task.spec.dataset} is not ready. {_why(ready)} To see all of it: {where}"
         return seen.but(Finding("Approved", False, "DatasetNotReady", message))
@@ -155,6 +156,14 @@ def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
     if approval.verdict != "Approved":
         return seen.but(approved)
     return replace(seen, dataset=dataset).but(approved)
+
+
+def _usable(ready: Mapping[str, Any] | None, seen: Seen) -> bool:
+    """A larger budget that nobody approved is not had; what was promised out of the smaller one is."""
+    if ready is None:
+        return False
+    kept = holds(seen.document.get("status", {}).get("conditions", ()), "Admitted")
+    return ready["status"] == "True" or (kept and ready["reason"] == "BudgetNotApproved")
 
 
 def _why(ready: Mapping[str, Any] | None) -> str:

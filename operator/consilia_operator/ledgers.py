@@ -37,6 +37,8 @@ class Promise:
     uid: str
     """The HospitalTask's."""
     dataset: str
+    size: int
+    """The Dataset's publicSize when it was promised: what the job will need follows from it."""
     job: str
     """Its name in the ledger."""
     renewed: float

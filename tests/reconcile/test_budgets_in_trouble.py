@@ -1,5 +1,7 @@
 """What of a hospital's privacy budget must hold when things go wrong: outages, refusals, changes in the middle."""
 
+import json
+
 import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, PRIVATE
 
@@ -46,3 +48,37 @@ def test_other_data_is_not_ready_while_the_ledger_is_away(ready):
     ready.apply({"source": {"persistentVolumeClaim": {"claimName": "records", "subPath": "2027"}}, **BUDGETED})
     ready.look()
     assert ready.says("Ready") == ("False", "LedgerUnavailable")
+
+
+def test_a_larger_budget_that_nobody_approved_stops_no_job_that_was_let_in(ready):
+    first = ready.offer({**PRIVATE, "privacy": {"epsilon": "1"}})
+    ready.look()
+    ready.apply({**CLAIMED, **BUDGETED, "privacyBudget.epsilon": "8"})
+    second = ready.offer({**PRIVATE, "privacy": {"epsilon": "1"}}, "second")
+    ready.look()
+    assert ready.says("Ready") == ("False", "BudgetNotApproved")
+    assert ready.task_says(first, "Admitted") == ("True", "BudgetReserved")
+    assert ready.trainer(first)
+    assert ready.task_says(second, "Approved") == ("False", "DatasetNotReady")
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same operator", "another"])
+def test_another_public_size_changes_nothing_of_a_job_that_runs(ready, restarted):
+    key = ready.offer(PRIVATE)
+    ready.look()
+    made, kept = ready.trainer(key)["metadata"]["uid"], ready.ledger.state(ready.ledger.find("patients")).reserved
+    ready.apply({**CLAIMED, **BUDGETED, "publicSize": 5000})
+    if restarted:
+        ready.restart_operator()
+    ready.look()
+    assert ready.trainer(key)["metadata"]["uid"] == made
+    assert ready.ledger.state(ready.ledger.find("patients")).reserved == kept
+    ready.change(key, suspend=True)
+    ready.look()
+    ready.change(key, suspend=False)
+    ready.look()
+    assert settings_of(ready, key)["public_size"] == 5000, "what is begun anew is promised anew"
+
+
+def settings_of(here, key):
+    return json.loads(here.there(kinds.CONFIG_MAP, f"{key.name}-trainer")["data"]["settings.json"])

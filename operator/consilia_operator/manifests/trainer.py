@@ -19,6 +19,7 @@ from consilia_operator.names import (
     COMPONENT,
     HOSPITAL,
     IDENTITY,
+    PUBLIC_SIZE,
     QUEUE,
     SETTINGS,
     TASK,
@@ -159,6 +160,8 @@ def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) ->
     """Deterministic failures end it at once, evictions are free, everything else is tried again (KEP-3329)."""
     document = _named(JOB, parts)
     document["metadata"]["annotations"] = BegunWith.of(settings, TRAINER).annotations()
+    if parts.task.spec.privacy:
+        document["metadata"]["annotations"][PUBLIC_SIZE] = str(parts.dataset.spec.public_size)
     if queue := parts.document["metadata"].get("labels", {}).get(QUEUE):
         document["metadata"]["labels"][QUEUE] = queue
     rules = [
