@@ -89,16 +89,14 @@ class Ledger(PrivacyLedger):
         """The account of a data set, by what is in it and by what it is called; a new one if neither was ever seen.
 
         Raises:
-            LedgerError: the account hides another unit.
+            LedgerError: the account, or one that would be joined with it, hides another unit.
         """
         with self._held():
             known = self._known(dataset, content)
+            _require_unit(dataset, known, unit)
             account = known[0] if known else self._open(unit)
             for other in known[1:]:
                 self._journal.append(AccountsJoined(account=account.name, joined=other.name))
-            if account.unit != unit:
-                message = f"the data of {dataset} has an account for each {account.unit}, not for each {unit}."
-                raise LedgerError(message, remedy=f"Give the Dataset unit: {account.unit}.")
             if account.datasets.get(dataset) != content.fingerprint:
                 fresh = sorted(set(content.pieces) - account.pieces)
                 seen = DatasetSeen(account=account.name, dataset=dataset, fingerprint=content.fingerprint, pieces=fresh)
@@ -276,6 +274,16 @@ class Ledger(PrivacyLedger):
             Denied(account=account.name, job=job, asked=asked, by_job=refused.by_job, reason=refused.message[:1024])
         )
         raise refused
+
+
+def _require_unit(dataset: str, known: Sequence[Account], unit: Unit) -> None:
+    """Before anything is joined: what was spent for records cannot be added to what was spent for patients."""
+    for account in known:
+        if account.unit != unit:
+            message = f"the data of {dataset} has an account for each {account.unit}, not for each {unit}."
+            others = ", ".join(sorted(account.datasets.keys() - {dataset}))
+            where = f", as {others} has" if others else ""
+            raise LedgerError(message, remedy=f"Give the Dataset unit: {account.unit}{where}.")
 
 
 def _content_key(path: Path, *, new: bool) -> bytes:

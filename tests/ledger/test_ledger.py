@@ -249,6 +249,17 @@ def test_an_account_hides_one_unit_only(ledger):
         ledger.register("heart", content(), "Patient")
 
 
+@pytest.mark.parametrize("unit", ["Record", "Patient"])
+def test_accounts_of_different_units_are_never_joined(ledger, unit):
+    account_of(ledger, dataset="one")
+    ledger.register("other", content("other"), "Patient")
+    before = entries(ledger)
+
+    with pytest.raises(LedgerError, match="the data of one has an account for each"):
+        ledger.register("one", content("other"), unit)
+    assert entries(ledger) == before
+
+
 def test_two_processes_see_each_others_entries(ledger, tmp_path):
     other = open_ledger(tmp_path / "ledger")
     account = account_of(ledger)
