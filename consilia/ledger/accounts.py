@@ -30,6 +30,8 @@ from consilia.privacy.mechanisms import Mechanism
 
 UNSAID_DELTA = 1e-5
 """The δ at which ε is told where neither a budget nor a job names one."""
+Approval = tuple[float, str, str, int | None]
+"""What tells one approval from another: its ε, by whom, why, and which accepted loss it knows of."""
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class Account:
     epsilon_per_job: float | None = None
     set_as: BudgetSet | None = None
     """How the budget was set last."""
+    approvals: set[Approval] = field(default_factory=set)
+    """Those that were used: none of them raises the budget a second time, after it was lowered."""
     spent: Curve = field(default_factory=nothing)
     jobs: dict[str, JobAccount] = field(default_factory=dict)
     exhausted: bool = False
@@ -101,6 +105,7 @@ class Account:
             fingerprints=set(self.fingerprints),
             pieces=set(self.pieces),
             jobs=jobs,
+            approvals=set(self.approvals),
         )
 
     def kept(self, *, but: str = "") -> Curve:
@@ -219,6 +224,7 @@ class Accounts:
         goes_on.spent = goes_on.spent + closed.spent
         goes_on.budget, goes_on.epsilon_per_job = _stricter(goes_on, closed)
         goes_on.gap, goes_on.exhausted = max(goes_on.gap, closed.gap), goes_on.exhausted or closed.exhausted
+        goes_on.approvals |= closed.approvals
         goes_on.jobs = _both(goes_on.jobs, closed.jobs)
 
     def _reserve(self, entry: Reserved) -> None:
@@ -262,6 +268,8 @@ def _set_budget(account: Account, entry: BudgetSet) -> None:
     account.budget = first if account.budget is None else account.budget.with_budget(epsilon, delta)
     account.epsilon_per_job = float(entry.epsilon_per_job) if entry.epsilon_per_job else None
     account.set_as = entry
+    if entry.approved_by:
+        account.approvals.add((epsilon, entry.approved_by, entry.reason, entry.after_gap))
     if account.gap and entry.approved_by and entry.after_gap == account.gap:
         account.gap = 0
     if larger:

@@ -72,23 +72,33 @@ def _limits(account: Account) -> str:
     return f"{budget}, at most {account.epsilon_per_job:g} for one job," if account.epsilon_per_job else budget
 
 
-def enlarges(account: Account, budget: Budget) -> bool:
-    """Whether the budget allows anything that the account's own does not; a first one does not count."""
-    if account.budget is None:
-        return False
+def budget_refusal(account: Account, budget: Budget) -> BudgetError | None:
+    """Why the account does not get this budget, if it does not."""
+    if account.budget is None or fresh_approval(account, budget) or not _enlarges(account, account.budget, budget):
+        return None
+    message = f"the ledger has a budget of ε = {account.budget.epsilon:g} at δ = {account.budget.delta:g} for it."
+    if not budget.approved_by:
+        return BudgetError(message, remedy="Keep to that budget, or have a larger one approved.")
+    message += (
+        " The approval was used before, and the budget lowered since, by this Dataset or another of the same data."
+    )
+    return BudgetError(message, remedy="Keep to that budget, or have a larger one approved anew, with a new reason.")
+
+
+def changes(account: Account, budget: Budget) -> bool:
+    """Whether there is anything to put down: other numbers, or an approval that was not used yet."""
+    own = (account.budget.epsilon, account.budget.delta, account.epsilon_per_job) if account.budget else None
+    cap = float(budget.epsilon_per_job) if budget.epsilon_per_job else None
+    return own != (float(budget.epsilon), float(budget.delta), cap) or fresh_approval(account, budget)
+
+
+def fresh_approval(account: Account, budget: Budget) -> bool:
+    """Whether somebody approved it, and that approval was not used yet."""
+    approval = (float(budget.epsilon), budget.approved_by, budget.reason, budget.after_gap)
+    return bool(budget.approved_by) and approval not in account.approvals
+
+
+def _enlarges(account: Account, now: PrivacyFilter, budget: Budget) -> bool:
     cap = float(budget.epsilon_per_job) if budget.epsilon_per_job else float("inf")
     old_cap = account.epsilon_per_job or float("inf")
-    return float(budget.epsilon) > account.budget.epsilon or float(budget.delta) > account.budget.delta or cap > old_cap
-
-
-def same_budget(account: Account, budget: Budget) -> bool:
-    """Whether the account's budget was set last in the very same words."""
-    last = account.set_as
-    return last is not None and budget == Budget(
-        epsilon=last.epsilon,
-        delta=last.delta,
-        epsilon_per_job=last.epsilon_per_job,
-        approved_by=last.approved_by,
-        reason=last.reason,
-        after_gap=last.after_gap,
-    )
+    return float(budget.epsilon) > now.epsilon or float(budget.delta) > now.delta or cap > old_cap

@@ -91,7 +91,7 @@ class PrivacyLedger(Protocol):
         """The account that a data set of this name belongs to, if it was ever seen."""
 
     def set_budget(self, account: str, budget: Budget) -> None:
-        """Set, lower, or with an approval raise what all jobs together may spend."""
+        """Set, lower, or with an approval raise what all jobs together may spend; an approval raises it once."""
 
     def plan(self, spec: HospitalTaskSpec, units: int) -> JobPlan:
         """What an offered job will ask of a hospital with so many records or patients: for who has no accountant.

@@ -13,7 +13,7 @@ from consilia.errors import BudgetError, LedgerError
 from consilia.ledger.accounts import Account, Accounts, steps_of
 from consilia.ledger.chain import REMEDY, Chain, Head
 from consilia.ledger.content import Content, same_data
-from consilia.ledger.decisions import affordable, enlarges, job_refusal, release_refusal, same_budget
+from consilia.ledger.decisions import affordable, budget_refusal, changes, fresh_approval, job_refusal, release_refusal
 from consilia.ledger.entries import (
     AccountOpened,
     AccountsJoined,
@@ -128,29 +128,25 @@ class Ledger(PrivacyLedger):
         """Set, lower, or with an approval raise what all jobs together may spend.
 
         Raises:
-            BudgetError: it is more than before, and nobody approved it.
+            BudgetError: it is more than before, and nobody approved it, or the approval was used once already.
         """
         with self._held():
             known = self._accounts.of(account)
-            if same_budget(known, budget):
+            if not changes(known, budget):
                 return
-            if enlarges(known, budget) and not budget.approved_by:
-                assert known.budget is not None
-                message = (
-                    f"the ledger has a budget of ε = {known.budget.epsilon:g} at δ = {known.budget.delta:g} for it."
-                )
-                raise BudgetError(message, remedy="Keep to that budget, or have a larger one approved.")
-            self._journal.append(
-                BudgetSet(
-                    account=known.name,
-                    epsilon=budget.epsilon,
-                    delta=budget.delta,
-                    epsilon_per_job=budget.epsilon_per_job,
-                    approved_by=budget.approved_by,
-                    reason=budget.reason,
-                    after_gap=budget.after_gap,
-                )
+            if refused := budget_refusal(known, budget):
+                raise refused
+            fresh = fresh_approval(known, budget)  # one that was used before has nothing to do with what is set now
+            entry = BudgetSet(
+                account=known.name,
+                epsilon=budget.epsilon,
+                delta=budget.delta,
+                epsilon_per_job=budget.epsilon_per_job,
+                approved_by=budget.approved_by if fresh else "",
+                reason=budget.reason if fresh else "",
+                after_gap=budget.after_gap if fresh else None,
             )
+            self._journal.append(entry)
 
     def plan(self, spec: HospitalTaskSpec, units: int) -> JobPlan:
         """What an offered job will ask of a hospital with so many records or patients.
@@ -281,9 +277,11 @@ def _require_unit(dataset: str, known: Sequence[Account], unit: Unit) -> None:
     for account in known:
         if account.unit != unit:
             message = f"the data of {dataset} has an account for each {account.unit}, not for each {unit}."
-            others = ", ".join(sorted(account.datasets.keys() - {dataset}))
-            where = f", as {others} has" if others else ""
-            raise LedgerError(message, remedy=f"Give the Dataset unit: {account.unit}{where}.")
+            remedy = f"Give the Dataset unit: {account.unit}."
+            if len({each.unit for each in known}) > 1:
+                names = ", ".join(sorted({name for each in known for name in each.datasets}))
+                remedy = f"Keep the data of {names} apart: their accounts count different units, and stay so."
+            raise LedgerError(message, remedy=remedy)
 
 
 def _content_key(path: Path, *, new: bool) -> bytes:

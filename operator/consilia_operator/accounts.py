@@ -139,7 +139,7 @@ def _tampered(error: LedgerError) -> tuple[Finding, ...]:
 def _account(dataset: Dataset, told: Statement, refused: BudgetError | None, described: Finding) -> Account:
     ready = described if dataset.spec.source.builtin is not None else _ready()
     if refused:
-        message = f"The budget is larger than before, and nobody approved that: {refused}"
+        message = f"The budget is larger than the ledger's: {refused}"
         ready = Finding("Ready", False, "BudgetNotApproved", f"{message} Set spec.privacyBudget.approval, or lower it.")
     if told.unit != dataset.spec.unit:
         message = f"The ledger counts each {told.unit} of this data. Make the Dataset anew with unit: {told.unit}."

@@ -1,6 +1,8 @@
 """A ledger in use: what is afforded, charged, given back and denied."""
 
 import os
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 
@@ -183,6 +185,62 @@ def test_more_than_before_needs_an_approval(ledger, more):
     approved = budget(more.epsilon, epsilon_per_job=more.epsilon_per_job, approved_by="Board", reason="new cohort")
     ledger.set_budget(account, approved)
     assert (entries(ledger)[-1].approved_by, entries(ledger)[-1].reason) == ("Board", "new cohort")
+
+
+APPROVED = {"approved_by": "Board", "reason": "a second study"}
+TWO_NAMES = {
+    "nobody approved more": ({}, {}),
+    "the larger one is approved": (APPROVED, {}),
+    "each is approved": (APPROVED, {"approved_by": "Dean", "reason": "caution"}),
+    "both by the same words": (APPROVED, APPROVED),
+}
+
+
+@pytest.mark.parametrize("approvals", TWO_NAMES.values(), ids=TWO_NAMES)
+def test_two_names_of_the_same_data_with_different_budgets_have_the_lower_one(ledger, approvals):
+    account = ledger.register("heart", content("heart"), "Record")
+    assert ledger.register("copy", content("heart"), "Record") == account
+    asked = [budget("3", **approvals[0]), budget("2", epsilon_per_job="1", **approvals[1])]
+    lengths = []
+    for _ in range(5):
+        for each in asked:
+            with suppress(BudgetError):
+                ledger.set_budget(account, each)
+        lengths.append(ledger.head().entries)
+
+    told = ledger.state(account)
+    assert (told.epsilon, told.epsilon_per_job) == (2, 1)
+    assert lengths[1:] == lengths[1:2] * 4
+    assert open_ledger(ledger.folder).state(account) == told
+
+
+def test_an_approval_raises_a_budget_once(ledger):
+    account = account_of(ledger, "2")
+    agreed = budget("3", **APPROVED)
+    ledger.set_budget(account, agreed)
+    ledger.set_budget(account, replace(agreed, epsilon_per_job="1"))
+    assert not entries(ledger)[-1].approved_by  # nobody needs to agree to less
+    with pytest.raises(BudgetError, match=r"ε = 3 .*The approval was used before.*anew, with a new reason"):
+        ledger.set_budget(account, agreed)
+
+    ledger.set_budget(account, replace(agreed, reason="a third study"))
+    assert ledger.state(account).epsilon_per_job is None
+
+
+def test_an_approval_of_a_joined_account_was_used_too(ledger):
+    one, other = account_of(ledger, "3", "one"), account_of(ledger, "2", "other")
+    ledger.set_budget(other, budget("4", **APPROVED))
+    ledger.set_budget(other, budget("2"))
+    ledger.register("one", content("other"), "Record")
+
+    with pytest.raises(BudgetError, match="was used before"):
+        ledger.set_budget(one, budget("4", **APPROVED))
+
+
+def test_the_same_numbers_in_other_words_are_no_other_budget(ledger):
+    account, before = account_of(ledger, "3"), len(entries(ledger))
+    ledger.set_budget(account, replace(budget("3.0"), delta="0.00001"))
+    assert len(entries(ledger)) == before
 
 
 def test_an_approved_budget_ends_exhaustion(ledger):

@@ -294,6 +294,7 @@ def test_rehearsing_any_entry_changes_nothing(ledger):
     ledger.give_back(account, "job")
     with pytest.raises(BudgetError):
         ledger.admit(account, "job", plan(1000))
+    ledger.set_budget(account, budget("4", approved_by="Board"))
     ledger.accept_gap([ledger.head()], "Board", "lost")
     accounts = Accounts()
     for entry in read_entries(ledger.folder / "ledger.jsonl")[0]:
