@@ -1,18 +1,16 @@
 """A Hospital in the hub's own cluster: its namespace, whether it consents, and the key that it shows."""
 
-import base64
 from http import HTTPStatus
 from typing import Any
 
 from consilia.errors import IdentityError
-from consilia.wire.identity import PublicKey
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused
-from consilia_operator.kinds import DATASET, NAMESPACE, SECRET
-from consilia_operator.manifests.aggregator import AGGREGATOR, PUBLIC_FILE
-from consilia_operator.manifests.identity import new_identity
-from consilia_operator.names import HUB, IDENTITY
+from consilia_operator.identities import shown_key
+from consilia_operator.kinds import DATASET, NAMESPACE
+from consilia_operator.manifests.aggregator import AGGREGATOR
+from consilia_operator.names import HUB
 from consilia_operator.store import Document, Key
 
 _LOOK_AGAIN = 30.0
@@ -74,18 +72,11 @@ async def _namespace(context: Context, name: str) -> Document | None:
 
 
 async def show_key(context: Context, namespace: str) -> str | Finding:
-    """The hospital's public key, or why it shows none; its key pair is made where there is none, never written over."""
-    secret = await context.api.get(SECRET, namespace, IDENTITY)
-    if secret is None:
-        secret = await context.api.create_once(new_identity(namespace))
+    """The hospital's public key, or why it shows none."""
     try:
-        shown = base64.b64decode(secret.get("data", {})[PUBLIC_FILE]).decode()
-        PublicKey.from_text(shown)
-    except (KeyError, ValueError, IdentityError):
-        where = f"kubectl -n {namespace} delete secret {IDENTITY}"
-        message = f"The Secret {namespace}/{IDENTITY} holds no key in {PUBLIC_FILE}. Have it made anew: {where}"
-        return Finding("Joined", False, "IdentityDamaged", message)
-    return shown
+        return await shown_key(context.api, namespace)
+    except IdentityError as error:
+        return Finding("Joined", False, "IdentityDamaged", f"It cannot show its key: {error}")
 
 
 def compare(hospital: Document, shown: str) -> Finding:

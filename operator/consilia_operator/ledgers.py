@@ -4,28 +4,19 @@ The operator keeps no books of its own. What needs an accountant is asked of the
 """
 
 import asyncio
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from consilia.errors import IdentityError
 from consilia.ledger.interface import PrivacyLedger, Statement
 from consilia.ledger.remote import RemoteLedger
 from consilia.wire.identity import Identity
 from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
-from consilia_operator.kinds import SECRET
+from consilia_operator.identities import identity, private_key
 from consilia_operator.manifests import ledger
-from consilia_operator.manifests.aggregator import IDENTITY_FILE
-from consilia_operator.manifests.identity import new_identity
-from consilia_operator.names import IDENTITY
 from consilia_operator.settings import OperatorSettings
-from consilia_operator.store import Document, Key
+from consilia_operator.store import Key
 
 T = TypeVar("T")
 
@@ -67,8 +58,9 @@ class Ledgers:
 
         Raises:
             ApiRefused: the API server does not let us make it.
+            IdentityError: the key that an older one is signed with is gone.
         """
-        await self._secret(namespace)
+        await identity(self.api, namespace)
         if namespace not in self._claimed:
             await self.api.create_once(ledger.claim(namespace, self.settings))
             self._claimed.add(namespace)
@@ -82,21 +74,5 @@ class Ledgers:
             BudgetError, LedgerError, LedgerUnavailableError, ManifestError: the ledger said so.
             IdentityError: the hospital's key cannot be read.
         """
-        identity = Identity(namespace, _key(await self._secret(namespace)))
-        return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), identity))
-
-    async def _secret(self, namespace: str) -> Document:
-        found = await self.api.get(SECRET, namespace, IDENTITY)
-        return found or await self.api.create_once(new_identity(namespace))
-
-
-def _key(secret: Document) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(base64.b64decode(secret["data"][IDENTITY_FILE]), password=None)
-    except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        where = f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
-        remedy = "Restore it from a backup: the hospital's ledger is signed with that key."
-        raise IdentityError(f"the Secret {where} holds no key in {IDENTITY_FILE}.", remedy=remedy) from None
-    return key
+        asker = Identity(namespace, private_key(await identity(self.api, namespace)))
+        return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), asker))

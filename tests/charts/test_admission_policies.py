@@ -16,11 +16,12 @@ POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding
 EDIT = [
     {"apiGroups": ["consilia.dev"], "resources": ["datasets", "datasets/status", "hospitaltasks/status"],
      "verbs": ["get", "create", "update", "patch", "delete"]},
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims", "secrets"],
+     "verbs": ["get", "create", "delete", "deletecollection"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "delete"]},
 ]  # fmt: skip
 KEEP = [
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["deleteledger"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims", "secrets"], "verbs": ["deleteledger"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["deleteledger"]},
 ]
 BUDGET = {"epsilon": "3", "delta": "1e-5", "epsilonPerJob": "1"}
@@ -164,8 +165,9 @@ def test_what_a_status_says_of_the_ledger_is_the_operators(people, there):
     assert people.patch("editor", f"{there}/status", {"status": {"size": "100-119"}})[0] == 200
 
 
-CLAIMS, DEPLOYMENTS = (
+CLAIMS, SECRETS, DEPLOYMENTS = (
     "/api/v1/namespaces/default/persistentvolumeclaims",
+    "/api/v1/namespaces/default/secrets",
     "/apis/apps/v1/namespaces/default/deployments",
 )
 
@@ -182,16 +184,38 @@ def deployment(name):
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-@pytest.mark.parametrize(("path", "make"), [(CLAIMS, claim), (DEPLOYMENTS, deployment)], ids=["claim", "deployment"])
-def test_a_ledger_is_deleted_by_whom_that_was_given_to(people, path, make):
-    for name in ("consilia-ledger", "another"):
+def secret(name):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+
+
+KEPT = {
+    "claim": (CLAIMS, claim, "consilia-ledger"),
+    "deployment": (DEPLOYMENTS, deployment, "consilia-ledger"),
+    "key": (SECRETS, secret, "consilia-identity"),
+}
+
+
+@pytest.mark.parametrize(("path", "make", "kept"), KEPT.values(), ids=KEPT.keys())
+def test_a_ledger_and_its_key_are_deleted_by_whom_that_was_given_to(people, path, make, kept):
+    for name in (kept, "another"):
         people.ask("editor", "POST", path, make(name))
     assert people.ask("editor", "DELETE", f"{path}/another")[0] == 200
     for who in ("editor", OPERATOR, "officer"):
-        status, answer = people.ask(who, "DELETE", f"{path}/consilia-ledger")
+        status, answer = people.ask(who, "DELETE", f"{path}/{kept}")
         assert status == 403
         assert "needs the verb deleteledger" in answer["message"]
-    assert people.ask("keeper", "DELETE", f"{path}/consilia-ledger")[0] == 200
+    assert people.ask("keeper", "DELETE", f"{path}/{kept}")[0] == 200
+
+
+def test_all_secrets_of_a_namespace_are_deleted_but_the_key(people):
+    for name in ("consilia-identity", "another"):
+        people.ask("editor", "POST", SECRETS, secret(name))
+    people.ask("editor", "DELETE", SECRETS)
+    assert people.ask("editor", "GET", f"{SECRETS}/consilia-identity")[0] == 200
+    people.ask("keeper", "DELETE", f"{SECRETS}/consilia-identity")
+    people.ask("editor", "POST", SECRETS, secret("another"))
+    assert people.ask("editor", "DELETE", SECRETS)[0] == 200
+    assert people.ask("editor", "GET", f"{SECRETS}/another")[0] == 404
 
 
 def test_policies_hold_where_the_operator_looks_after_and_can_be_left_out():

@@ -1,11 +1,14 @@
 """What of a hospital's privacy budget must hold when things go wrong: outages, refusals, changes in the middle."""
 
+import base64
 import json
 
 import pytest
-from hospital_in_memory import BUDGETED, CLAIMED, PRIVATE
+from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
+from observed import joined
 
 from consilia_operator import kinds
+from consilia_operator.conditions import condition
 
 
 def test_a_job_whose_promise_was_given_back_needs_another_before_it_is_trained_again(ready):
@@ -82,3 +85,67 @@ def test_another_public_size_changes_nothing_of_a_job_that_runs(ready, restarted
 
 def settings_of(here, key):
     return json.loads(here.there(kinds.CONFIG_MAP, f"{key.name}-trainer")["data"]["settings.json"])
+
+
+def identity_of(here):
+    return here.there(kinds.SECRET, "consilia-identity")
+
+
+def consenting(here):
+    here.api.put(joined(NAME))
+    labels = {"consilia.dev/hub": HUB}
+    here.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME, "labels": labels}})
+
+
+def hospital_says(here):
+    return condition(here.api.there(kinds.HOSPITAL, HUB, NAME)["status"]["conditions"], "Joined")
+
+
+@pytest.mark.parametrize("left", ["PersistentVolumeClaim", "Deployment"])
+def test_a_lost_key_is_not_replaced_where_a_ledger_was_signed_with_it(ready, left):
+    consenting(ready)
+    ready.look()
+    other = {"PersistentVolumeClaim": kinds.DEPLOYMENT, "Deployment": kinds.PVC}[left]
+    ready.api.gone(other, NAME, "consilia-ledger")
+    lost = ready.api.gone(kinds.SECRET, NAME, "consilia-identity")
+    ready.restart_operator()
+    ready.look()
+    assert identity_of(ready) is None
+    told = hospital_says(ready)
+    assert told["reason"] == "IdentityDamaged"
+    assert "Restore it from a backup" in told["message"]
+    assert "delete secret" not in told["message"]
+    ready.apply(name="others", changes={**CLAIMED, **BUDGETED})
+    ready.look()
+    assert ready.says("Ready", "others") == ("False", "LedgerRefused")
+    ready.api.put(lost)
+    ready.look()
+    assert hospital_says(ready)["reason"] == "KeyShown"
+    assert ready.says("Tampered") == ("False", "LedgerWhole")
+
+
+def test_a_key_is_made_where_there_is_no_ledger(here):
+    here.api.gone(kinds.SECRET, NAME, "consilia-identity")
+    consenting(here)
+    here.look()
+    assert hospital_says(here)["reason"] == "KeyShown"
+    assert identity_of(here)
+
+
+def test_the_public_key_follows_from_the_private_one_of_a_backup(ready):
+    consenting(ready)
+    whole = identity_of(ready)
+    for kept in ({"identity.pem": whole["data"]["identity.pem"]}, whole["data"]):
+        ready.api.put(whole | {"data": kept})
+        ready.look()
+        assert hospital_says(ready)["reason"] == "KeyShown"
+        shown = ready.api.there(kinds.HOSPITAL, HUB, NAME)["status"]["publicKey"]
+        assert shown == base64.b64decode(whole["data"]["public.pem"]).decode()
+
+
+def test_a_damaged_key_that_a_ledger_is_signed_with_is_not_to_be_deleted(ready):
+    consenting(ready)
+    ready.api.put(identity_of(ready) | {"data": {}})
+    ready.look()
+    assert hospital_says(ready)["reason"] == "IdentityDamaged"
+    assert "delete secret" not in hospital_says(ready)["message"]

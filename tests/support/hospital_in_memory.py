@@ -16,6 +16,7 @@ from consilia_operator import datasets, hospital_tasks, hospitals, kinds, ledger
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import condition, timestamp
 from consilia_operator.context import Context, now
+from consilia_operator.identities import private_key
 from consilia_operator.manifests.identity import new_identity
 from consilia_operator.manifests.inspection import name_of as inspection_of
 from consilia_operator.manifests.offer import Offer, hospital_task, papers
@@ -68,7 +69,7 @@ class Riverside:
     def __init__(self, folder):
         self.folder, self.server, self.api = folder, None, ApiServerOfHospital()
         secret = self.api.put(new_identity(NAME))
-        self.identity = Identity(NAME, ledgers._key(secret))
+        self.identity = Identity(NAME, private_key(secret))
         self.data = folder / "records.csv"
         self.data.write_text("".join(f"patient {number},{number * 7919 % 97}\n" for number in range(500)))
         self.api.put(_named("v1", "PersistentVolumeClaim", NAME, "records"))
