@@ -339,6 +339,11 @@ def test_a_private_trainer_reaches_its_ledger_and_another_does_not():
     assert "ledger" not in started_with(plain)
 
 
-def test_a_trainer_whose_budget_is_spent_is_not_started_again():
-    rules = one(of_trainer(), "Job")["spec"]["podFailurePolicy"]["rules"]
-    assert rules[1]["onExitCodes"]["values"] == [EXIT_FAILED, EXIT_EXHAUSTED]
+@pytest.mark.parametrize(
+    ("job", "codes"),
+    [({"privacy": {"epsilon": "1"}}, [EXIT_FAILED, EXIT_EXHAUSTED]), ({}, [EXIT_FAILED])],
+    ids=["private", "as before there were budgets"],
+)
+def test_a_trainer_whose_budget_is_spent_is_not_started_again(job, codes):
+    rules = one(of_trainer(job), "Job")["spec"]["podFailurePolicy"]["rules"]
+    assert rules[1]["onExitCodes"]["values"] == codes

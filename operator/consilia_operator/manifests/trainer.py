@@ -164,11 +164,13 @@ def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) ->
         document["metadata"]["annotations"][PUBLIC_SIZE] = str(parts.dataset.spec.public_size)
     if queue := parts.document["metadata"].get("labels", {}).get(QUEUE):
         document["metadata"]["labels"][QUEUE] = queue
+    # A job without privacy has no budget to exhaust; another list would end its trainer when the operator is upgraded.
+    final = [EXIT_FAILED, EXIT_EXHAUSTED] if parts.task.spec.privacy else [EXIT_FAILED]
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
             "action": "FailJob",
-            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": [EXIT_FAILED, EXIT_EXHAUSTED]},
+            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": final},
         },
     ]
     return document | {
