@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from consilia.api import Dataset
 from consilia_operator import pods
+from consilia_operator.applying import digest_of
 from consilia_operator.conditions import Finding, condition, holds
 from consilia_operator.context import Context
 from consilia_operator.kinds import JOB, POD
 from consilia_operator.manifests import inspection, pod
 from consilia_operator.manifests.inspection import INSPECTION, InspectionParts
-from consilia_operator.names import COMPONENT, DATASET, SOURCE
+from consilia_operator.names import APPLIED, COMPONENT, DATASET, SOURCE
 from consilia_operator.store import Document, Key
 
 
@@ -47,14 +48,19 @@ def observe(context: Context, dataset: Dataset, document: Document) -> Inspectio
 
 async def inspect(context: Context, found: Inspection) -> Finding:
     """See that it is under way; how it is."""
-    if found.job is not None and found.outdated:
+    documents = inspection.documents(found.parts, context.settings)
+    if found.job is not None and (found.outdated or _made_otherwise(found.job, documents[-1])):
         metadata = found.job["metadata"]
         await context.applying.delete(JOB, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-        return Finding("Ready", False, "Inspecting", "The inspection of what it was before is cleared away.")
-    if found.job is None:
-        for document in inspection.documents(found.parts, context.settings):
-            await context.applying.apply(document)
+        return Finding("Ready", False, "Inspecting", "The inspection that was begun before is cleared away.")
+    for document in documents:
+        await context.applying.apply(document)
     return _how_it_is(context, found)
+
+
+def _made_otherwise(job: Document, wanted: Document) -> bool:
+    """Whether it was made by other settings, which may be what keeps it from its end; a Job cannot be changed."""
+    return bool(job["metadata"].get("annotations", {}).get(APPLIED) != digest_of(wanted))
 
 
 def _how_it_is(context: Context, found: Inspection) -> Finding:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
@@ -149,3 +150,29 @@ def test_a_damaged_key_that_a_ledger_is_signed_with_is_not_to_be_deleted(ready):
     ready.look()
     assert hospital_says(ready)["reason"] == "IdentityDamaged"
     assert "delete secret" not in hospital_says(ready)["message"]
+
+
+def image_of(here, job):
+    found = here.there(kinds.JOB, job)
+    return found and found["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def upgraded(here, image):
+    """The operator is started anew with another image for what it makes."""
+    here.restart_operator()
+    images = here.context.settings.images.model_copy(update={"worker": image})
+    here.context = replace(here.context, settings=here.context.settings.model_copy(update={"images": images}))
+
+
+def test_an_inspection_that_cannot_start_is_made_anew_once_the_settings_are_right(here):
+    here.start_ledger().apply({**CLAIMED, **BUDGETED})
+    here.look()
+    assert image_of(here, "patients-inspection") == "worker:1"
+    upgraded(here, "worker:2")
+    here.look()
+    assert image_of(here, "patients-inspection") == "worker:2"
+    here.inspect()
+    upgraded(here, "worker:3")
+    here.look()
+    assert here.says("Ready") == ("True", "Inspected")
+    assert image_of(here, "patients-inspection") == "worker:2", "one that has ended well stays"
