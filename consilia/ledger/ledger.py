@@ -29,7 +29,7 @@ from consilia.ledger.entries import (
     Returned,
 )
 from consilia.ledger.interface import LEASE, Budget, Charge, PrivacyLedger, Purpose, Statement
-from consilia.ledger.journal import Journal, instant, moment, write_durably
+from consilia.ledger.journal import NAME, Journal, instant, moment, write_durably
 from consilia.ledger.statements import statement
 from consilia.privacy.mechanisms import Mechanism
 from consilia.privacy.plan import JobPlan, make_plan
@@ -45,17 +45,19 @@ class Ledger(PrivacyLedger):
         """`identity` is the hospital's; the ledger is begun if there is none.
 
         Raises:
-            LedgerError: the file was changed, or another key signs it.
+            LedgerError: the file was changed or emptied, or another key signs it.
         """
         self.folder, self._accounts = folder, Accounts()
         self._journal = Journal(folder, identity, self._accounts.take_in, self._accounts.rehearse)
         with self._journal.held() as chain:
-            self._content_key = _content_key(folder / CONTENT_KEY, new=chain.head.entries == 0)
             if chain.head.entries == 0:
+                _refuse_emptied(folder)
                 self._journal.append(Begun(hospital=identity.name, public_key=identity.public().text()))
             if chain.key is None or chain.key.text() != identity.public().text():
                 message = f"the ledger in {folder} is signed by another key than that of {identity.name}."
                 raise LedgerError(message, remedy="Give the hospital its own key back; see docs/guides/ledger.md.")
+            # It comes after the first entry: a content key without any entry tells that the entries are gone.
+            self._content_key = _content_key(folder / CONTENT_KEY, new=chain.head.entries == 1)
 
     @contextmanager
     def _held(self) -> Iterator[Chain]:
@@ -282,6 +284,16 @@ def _require_unit(dataset: str, known: Sequence[Account], unit: Unit) -> None:
                 names = ", ".join(sorted({name for each in known for name in each.datasets}))
                 remedy = f"Keep the data of {names} apart: their accounts count different units, and stay so."
             raise LedgerError(message, remedy=remedy)
+
+
+def _refuse_emptied(folder: Path) -> None:
+    if (folder / CONTENT_KEY).exists():
+        message = f"the ledger in {folder} has a content key, and no entry: {NAME} was emptied or removed."
+        remedy = (
+            f"Restore a copy. If there is none, move {CONTENT_KEY} away as well: then a new ledger is begun, in which "
+            "the gap can be accepted; see docs/guides/ledger.md."
+        )
+        raise LedgerError(message, remedy=remedy)
 
 
 def _content_key(path: Path, *, new: bool) -> bytes:

@@ -119,6 +119,7 @@ def test_another_history_of_the_same_length_is_told_by_the_head_too(ledger, file
 def test_a_ledger_begun_anew_is_told_from_the_one_that_was_there(ledger, file):
     seen = ledger.head()
     file.unlink()
+    (ledger.folder / "content.key").unlink()
 
     with pytest.raises(LedgerError, match="here are 1 entries"):
         open_ledger(ledger.folder).compare([seen])
@@ -211,6 +212,7 @@ def test_every_missing_head_is_named_and_accepted_by_itself(ledger, file):
 def test_data_that_is_first_seen_after_a_gap_may_be_what_was_lost(ledger, file):
     seen = ledger.head()
     file.unlink()
+    (ledger.folder / "content.key").unlink()
     again = open_ledger(ledger.folder)
     again.accept_gap([seen], "Board", "the volume is gone")
     account = account_of(again)
@@ -236,6 +238,26 @@ def test_a_full_disk_releases_nothing_and_breaks_nothing(ledger, monkeypatch):
             reserve(ledger, account, round_number=7)
     assert ledger.head() == before
     reserve(ledger, account, round_number=7)
+
+
+@pytest.mark.parametrize("empty", [lambda file: file.unlink(), lambda file: file.write_bytes(b"")])
+def test_a_ledger_without_entries_is_not_begun_anew_while_its_content_key_is_there(ledger, file, empty):
+    key = (ledger.folder / "content.key").read_bytes()
+    empty(file)
+
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"emptied or removed\. Restore a copy\. .*move content.key away"):
+            open_ledger(ledger.folder)
+    assert (file.read_bytes(), (ledger.folder / "content.key").read_bytes()) == (b"", key)
+
+
+def test_a_ledger_that_was_killed_while_it_began_goes_on(tmp_path):
+    begun = open_ledger(tmp_path / "ledger")
+    (begun.folder / "content.key").unlink()  # as if killed between its first entry and its key
+    again = open_ledger(begun.folder)
+    account_of(again)
+
+    assert open_ledger(begun.folder).content_key() == again.content_key() != begun.content_key()
 
 
 def test_without_its_content_key_a_ledger_knows_no_data_again_and_says_so(ledger):
