@@ -6,8 +6,11 @@ The operator keeps no books of its own. What needs an accountant is asked of the
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import TypeVar
 
+from consilia.errors import LedgerUnavailableError
 from consilia.ledger.interface import PrivacyLedger, Statement
 from consilia.ledger.remote import RemoteLedger
 from consilia.wire.identity import Identity
@@ -15,10 +18,13 @@ from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
 from consilia_operator.identities import identity, private_key
 from consilia_operator.manifests import ledger
+from consilia_operator.names import COMPONENT
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Key
 
 T = TypeVar("T")
+_DOUBTED_AGAIN = 60.0
+"""An outage may last: what runs a ledger is not applied anew at every question, but once in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,8 @@ class Ledgers:
     promises: dict[Key, Promise] = field(default_factory=dict)
     """By HospitalTask. What an earlier process knew is found out again; what nobody knows is free after a day."""
     _claimed: set[str] = field(default_factory=set)
+    _doubted: dict[str, float] = field(default_factory=dict)
+    """When what runs a ledger was last taken for gone."""
 
     async def provide(self, namespace: str) -> None:
         """See that the hospital has its ledger.
@@ -75,4 +83,16 @@ class Ledgers:
             IdentityError: the hospital's key cannot be read.
         """
         asker = Identity(namespace, private_key(await identity(self.api, namespace)))
-        return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), asker))
+        try:
+            return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), asker))
+        except LedgerUnavailableError:
+            self._doubt(namespace)
+            raise
+
+    def _doubt(self, namespace: str) -> None:
+        """Have all of it made again: the namespace may be another of the same name, and the claim went with the old."""
+        if monotonic() - self._doubted.get(namespace, -inf) < _DOUBTED_AGAIN:
+            return
+        self._doubted[namespace] = monotonic()
+        self._claimed.discard(namespace)
+        self.applying.forget_labelled(namespace, {COMPONENT: ledger.COMPONENT_NAME})

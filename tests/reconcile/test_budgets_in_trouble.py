@@ -176,3 +176,22 @@ def test_an_inspection_that_cannot_start_is_made_anew_once_the_settings_are_righ
     here.look()
     assert here.says("Ready") == ("True", "Inspected")
     assert image_of(here, "patients-inspection") == "worker:2", "one that has ended well stays"
+
+
+def parts_of_the_ledger(here):
+    found = [each for each in here.api.every() if each["metadata"]["name"] == "consilia-ledger"]
+    return {kinds.of(each) for each in found}
+
+
+def test_a_namespace_that_was_made_anew_gets_a_whole_ledger(ready):
+    ready.stop_ledger()
+    made = parts_of_the_ledger(ready)
+    for kind in made:
+        ready.api.gone(kind, NAME, "consilia-ledger")
+    ready.api.gone(kinds.SECRET, NAME, "consilia-identity")
+    ready.api.gone(kinds.JOB, NAME, "patients-inspection")
+    ready.api.gone(kinds.DATASET, NAME, "patients")
+    ready.apply({**CLAIMED, **BUDGETED})
+    ready.look()
+    assert parts_of_the_ledger(ready) == made
+    assert kinds.PVC in made
