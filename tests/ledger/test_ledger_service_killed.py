@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from ledgers import HOSPITAL, account_of
+import pytest
+from ledgers import HOSPITAL, account_of, plan
 
 from consilia.broker.ports import free_ports
 from consilia.errors import LedgerUnavailableError
 from consilia.ledger.journal import read_entries
 from consilia.ledger.remote import RemoteLedger
-from consilia.privacy.mechanisms import Mechanism
+from consilia.privacy.mechanisms import Mechanism, rounded_up
 from consilia.wire.identity import Identity
+from consilia_workers import spending
 from consilia_workers.ledger_service import LedgerSettings
 
 KEY = Identity.generate(HOSPITAL)
@@ -61,28 +63,43 @@ def programs(folder):
             assert nursery.stdout.readlines()[-1] == "ended 0\n"
 
 
-def test_a_service_killed_at_any_moment_loses_nothing_and_charges_nothing_twice(tmp_path):
-    seeded, charges, kills, file = random.Random(1), {}, [], tmp_path / "ledger" / "ledger.jsonl"
+def test_a_service_killed_at_any_moment_loses_nothing_and_charges_nothing_twice(tmp_path, monkeypatch):
+    seeded, charges, kills, file = random.Random(1), [], [], tmp_path / "ledger" / "ledger.jsonl"
 
-    def on_record():
-        return {each.nonce: each.number for each in read_entries(file)[0] if each.type == "Reserved"}
+    def of(kind):
+        return [each for each in read_entries(file)[0] if each.type == kind] if file.exists() else []
 
-    def insist(method, *asked, **more):
+    def revive(_pause=0):
+        assert set(charges) <= {each.number for each in of("Reserved")}
+        kills.append(seeded.choice(["before", "within", "after"]))
+        start(seeded.randrange(1, 25), kills[-1], seeded.random())
+
+    def insist(method, *asked):
         while True:
             try:
-                return method(*asked, **more)
+                return method(*asked)
             except LedgerUnavailableError:
-                assert not charges or charges.items() <= on_record().items()
-                kills.append(seeded.choice(["before", "within", "after"]))
-                start(seeded.randrange(1, 25), kills[-1], seeded.random())
+                revive()
 
     with programs(tmp_path) as (ledger, start):
-        account = insist(account_of, ledger, "100")
-        for number, nonce in enumerate(f"{seeded.getrandbits(128):032x}" for _ in range(100)):
-            charge = insist(ledger.reserve, account, "job", number, SMALL, nonce=nonce)
-            charges[nonce] = charge.reservation
-            assert insist(ledger.state, account, "job").spent_by_job == charge.epsilon_of_job
-            insist(ledger.commit, charge.reservation, OUTPUT)
-    types = [each.type for each in read_entries(file)[0]]
-    assert (on_record(), types.count("Reserved"), types.count("Committed")) == (charges, 100, 100)
+        monkeypatch.setattr(spending, "sleep", revive)
+        purse = spending.Purse(ledger, insist(account_of, ledger, "100"), "job", plan(100, SMALL))
+        for number in range(100):
+            charges.append(purse.reserve(number, "Training"))
+            told = insist(ledger.state, purse.account, "job")
+            assert purse.epsilon() == rounded_up(round(told.spent_by_job, 6))
+            purse.commit(charges[-1], OUTPUT)
+    assert [each.number for each in of("Reserved")] == charges
+    assert [each.reservation for each in of("Committed")] == charges
     assert len(kills) > 20
+
+
+def test_a_ledger_that_never_answers_is_given_up_in_time(monkeypatch):
+    waited = []
+    monkeypatch.setattr(spending, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(spending, "sleep", waited.append)
+    nowhere = spending.Purse(RemoteLedger(f"http://127.0.0.1:{free_ports(1)[0]}", KEY), "0" * 16, "job", plan(5))
+
+    with pytest.raises(LedgerUnavailableError):
+        nowhere.reserve(1, "Training")
+    assert sum(waited) == spending.PATIENCE

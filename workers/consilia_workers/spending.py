@@ -1,13 +1,23 @@
 """What a trainer pays for: rounds and evaluations, charged to the hospital's ledger before they are computed."""
 
+import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from time import monotonic, sleep
+from typing import Protocol, TypeVar
 
+from consilia.errors import LedgerUnavailableError
 from consilia.ledger.chain import Head
 from consilia.ledger.interface import Charge, PrivacyLedger, Purpose
 from consilia.privacy.mechanisms import rounded_up
 from consilia.privacy.plan import JobPlan
+
+logger = logging.getLogger("consilia.spending")
+
+PATIENCE, _PAUSE = 60.0, 1.0
+"""So long is a ledger asked again that does not answer, and so long is waited in between, in seconds."""
+A = TypeVar("A")
 
 
 class Spending(Protocol):
@@ -93,11 +103,12 @@ class Purse:
         self._spent, self._head = told.spent_by_job, told.head
 
     def reserve(self, round_number: int, purpose: Purpose) -> int | None:
-        """Charge one release."""
+        """Charge one release, once: if the answer is lost, the question is asked again as the same one."""
         mechanism = self.plan.training if purpose == "Training" else self.plan.evaluation
         assert mechanism is not None, "only what is planned is charged"
-        charge = self.ledger.reserve(
-            self.account, self.job, round_number, mechanism, nonce=secrets.token_hex(16), purpose=purpose
+        nonce = secrets.token_hex(16)
+        charge = _insist(
+            lambda: self.ledger.reserve(self.account, self.job, round_number, mechanism, nonce=nonce, purpose=purpose)
         )
         self._spent, self._head = charge.epsilon_of_job, charge.head
         return charge.reservation
@@ -105,7 +116,8 @@ class Purse:
     def commit(self, reservation: int | None, output: str) -> None:
         """Put down what is about to be released."""
         assert reservation is not None, "what is released was charged"
-        self._head = self.ledger.commit(reservation, output)
+        number = reservation
+        self._head = _insist(lambda: self.ledger.commit(number, output))
 
     def epsilon(self) -> str | None:
         """What the job has spent here so far, rounded up."""
@@ -122,3 +134,20 @@ class Purse:
     def finish(self) -> None:
         """The job needs no more."""
         self.ledger.give_back(self.account, self.job)
+
+
+def _insist(ask: Callable[[], A]) -> A:
+    """The answer to what may be asked again and again without harm.
+
+    Raises:
+        LedgerUnavailableError: there was none in all that time.
+    """
+    until = monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except LedgerUnavailableError as error:
+            if monotonic() >= until:
+                raise
+            logger.warning("%s It is asked again.", error)
+            sleep(_PAUSE)
