@@ -52,7 +52,20 @@ def test_every_hospital_has_a_line_with_its_figures(tmp_path):
     assert done.exit_code == 0
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[1] == ["lakeview", "3.000", "0.000", "—", "—", "Consistent"]
-    assert lines[2] == ["riverside", "3.000", "0.800", "0.537", "3.0", "%", "(0.6", "to", "8.5)", "Consistent"]
+    assert lines[2] == [
+        "riverside",
+        "3.000",
+        "0.800",
+        "0.537",
+        "±",
+        "0.039",
+        "3.0",
+        "%",
+        "(0.6",
+        "to",
+        "8.5)",
+        "Consistent",
+    ]
 
 
 def test_a_bound_above_the_ledgers_figure_is_a_violation_with_a_code_of_its_own(tmp_path):
@@ -62,6 +75,15 @@ def test_a_bound_above_the_ledgers_figure_is_a_violation_with_a_code_of_its_own(
     assert done.exit_code == 4
     assert "lakeview: ε is at least 4.25, and the ledger charged 3.00." in done.stdout
     assert "Consistent:" not in done.stdout
+
+
+def test_a_hospital_that_left_no_audit_is_named(tmp_path):
+    keep(tmp_path, audit("riverside"), seed=2)
+    (tmp_path / "seed-2" / "hospitals" / "lakeview").mkdir()
+    done = command(tmp_path)
+    assert done.exit_code == 0
+    assert "lakeview, seed 2: no audit." in done.stdout
+    assert json.loads(command(tmp_path, "--json").stdout)["missing"] == [{"seed": 2, "hospital": "lakeview"}]
 
 
 def test_a_share_of_1_percent_is_not_told_of_fewer_than_100_records(tmp_path):

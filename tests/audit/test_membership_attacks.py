@@ -11,8 +11,6 @@ from consilia_workers.audit.membership import (
     LabelLikelihoods,
     attack_result,
     log_likelihood_ratios,
-    loss_scores,
-    rmia_scores,
     true_positive_rate,
 )
 
@@ -21,6 +19,18 @@ MEMBERS, RECORDS = 400, 1200
 
 def likelihoods(chances, records, references=4):
     return LabelLikelihoods.from_probabilities(chances.random(records), chances.random((references, records)))
+
+
+def loss_scores(records):
+    """The loss threshold of Yeom et al. (CSF 2018), RMIA's baseline: it takes every easy record for a member."""
+    return records.model
+
+
+def rmia_scores(records, population, *, offline_a=0.3, gamma=2.0):
+    """RMIA's score as published: the share of the population over which a record wins by the factor `gamma`."""
+    ratios = log_likelihood_ratios(records, offline_a=offline_a)
+    others = np.sort(log_likelihood_ratios(population, offline_a=offline_a))
+    return np.searchsorted(others, ratios - np.log(gamma), side="right") / len(others)
 
 
 @pytest.mark.parametrize("offline_a", [0.0, 0.3, 1.0])
@@ -198,10 +208,7 @@ def test_scores_that_cannot_be_judged_are_refused(scores, member):
         attack_result(scores, member)
 
 
-@pytest.mark.parametrize(
-    ("population", "setting"), [(3, {"gamma": 0.0}), (0, {}), (3, {"offline_a": 1.1}), (3, {"offline_a": -0.1})]
-)
-def test_settings_that_mean_nothing_are_refused(population, setting):
-    chances = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"gamma|offline"):
-        rmia_scores(likelihoods(chances, 3), likelihoods(chances, population), **setting)
+@pytest.mark.parametrize("offline_a", [1.1, -0.1])
+def test_settings_that_mean_nothing_are_refused(offline_a):
+    with pytest.raises(ValueError, match="offline"):
+        log_likelihood_ratios(likelihoods(np.random.default_rng(0), 3), offline_a=offline_a)

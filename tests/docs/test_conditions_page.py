@@ -8,7 +8,7 @@ from pages import ROOT
 PAGE = (ROOT / "docs" / "reference" / "conditions.md").read_text()
 MAKERS = {"Finding": 2, "Trouble": 0, "Overtime": 0, "Approval": 1, "_denied": 0}
 """What makes a reason, and which argument it is; besides every `reason="…"`."""
-OF_THE_AGGREGATOR = {"AllRounds", "StopCondition", "Quorum", "Task", "Data", "Diverged"}
+OF_THE_AGGREGATOR = {"AllRounds", "StopCondition", "Quorum", "Task", "Data", "Diverged", "Budget"}
 """Why a job ended, in the words of the programs."""
 
 

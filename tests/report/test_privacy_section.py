@@ -6,6 +6,7 @@ import pytest
 
 from consilia.api import FederatedJob
 from consilia_workers.audit.result import AuditResult, LowerBound, MembershipAttack, Share
+from consilia_workers.report.comparison import compare
 from consilia_workers.report.notes import notes
 from consilia_workers.report.page import render
 from consilia_workers.report.privacy import privacy_rows
@@ -46,14 +47,21 @@ def audit(hospital, *, bound=0.8, epsilon=2.9, auc=0.53, others=400):
     )
 
 
-def private_seed(make, number, audits=(), epsilon=2.8):
-    seed = make.seed(number)
-    rounds = [done.model_copy(update={"epsilon": dict.fromkeys(done.samples, epsilon)}) for done in seed.rounds]
-    return seed.model_copy(update={"rounds": rounds, "audits": {each.hospital: each for each in audits}})
+def private_seed(make, number, audits=(), epsilon=2.8, **changes):
+    spent = dict.fromkeys(["riverside", "lakeview", "hilltop"], epsilon) | {
+        each.hospital: each.epsilon for each in audits
+    }
+    changes = {
+        "spent": spent,
+        "audits": {each.hospital: each for each in audits},
+        "alone": None,
+        "pooled": None,
+    } | changes
+    return make.seed(number).model_copy(update=changes)
 
 
-def private(make, *audits, **privacy):
-    return make.report([private_seed(make, 1, audits)], spec=spec(**privacy))
+def private(make, *audits, changes=None, **privacy):
+    return make.report([private_seed(make, 1, audits, **(changes or {}))], spec=spec(**privacy))
 
 
 def section(report):
@@ -67,10 +75,18 @@ def words(report):
     return " ".join(notes(report, [], []))
 
 
+ALONE = {name: {"auc": 0.8} for name in ("riverside", "lakeview", "hilltop")}
+
+
+def words_with_yardsticks(make, seed):
+    report = make.report([seed], spec=spec())
+    return " ".join(notes(report, [compare(report, "auc")], []))
+
+
 def test_every_hospital_has_what_it_spent_and_what_its_audit_found(make):
     shown = section(private(make, audit("riverside"), audit("lakeview", others=40)))
-    assert "riverside 2.900 0.800 0.530 3.0 % (0.6 to 8.5) consistent" in shown
-    assert "lakeview 2.900 0.800 0.530 — consistent" in shown
+    assert "riverside 2.900 0.800 0.530 ± 0.032 3.0 % (0.6 to 8.5) consistent" in shown
+    assert "lakeview 2.900 0.800 0.530 ± 0.054 — consistent" in shown
     assert "hilltop 2.800 — — — none" in shown
     assert "δ = 1e-5, for each record" in shown
 
@@ -88,13 +104,13 @@ def test_of_several_trainings_the_worst_is_shown(make):
         private_seed(make, 2, [audit("riverside", bound=0.9, epsilon=2.95, auc=0.52)], epsilon=2.7),
     ]
     row = privacy_rows(make.report(seeds, spec=spec()))[0]
-    assert (row.epsilon, row.bound, row.auc, row.violated) == (2.95, 0.9, "0.610", False)
+    assert (row.epsilon, row.bound, row.auc, row.violated) == (2.95, 0.9, "0.610 ± 0.032", False)
 
 
 def test_a_broken_promise_comes_first(make):
     report = private(make, audit("riverside", bound=4.0), audit("lakeview"))
     assert notes(report, [], [])[0].startswith("The audit found the promise broken at riverside: ")
-    assert "riverside 2.900 4.000 0.530 3.0 % (0.6 to 8.5) violated" in section(report)
+    assert "riverside 2.900 4.000 0.530 ± 0.032 3.0 % (0.6 to 8.5) violated" in section(report)
 
 
 def test_the_promise_is_told_with_its_figures_and_to_whom_it_holds(make):
@@ -120,13 +136,32 @@ def test_what_is_hidden_and_who_knows_the_metrics_follows_from_the_job(make, pri
 
 
 def test_the_tighter_figure_is_told_where_the_job_asks_for_it(make):
-    plain, asked = private(make), private(make, accountant="PRV")
-    (row, *_rest) = privacy_rows(asked)
-    assert 2.0 < row.tighter < 2.95
-    assert f"{row.tighter:.3f}" in section(asked)
-    assert f"from the privacy loss distribution: {max(r.tighter for r in privacy_rows(asked)):.3f}" in words(asked)
+    tighter = {"riverside": 2.25, "lakeview": 2.375}
+    plain, asked = private(make), private(make, changes={"tighter": tighter}, accountant="PRV")
+    assert [row.tighter for row in privacy_rows(asked)] == [2.25, 2.375, None]
+    assert "2.250" in section(asked)
+    assert "from the privacy loss distribution: 2.375" in words(asked)
     assert privacy_rows(plain)[0].tighter is None
     assert "tighter" not in section(plain)
+
+
+def test_of_several_trainings_it_is_said_that_each_spends(make):
+    seeds = [private_seed(make, number) for number in (1, 2)]
+    assert "it is of each of the 2 trainings of this run alone" in words(make.report(seeds, spec=spec()))
+    assert "it is of this job alone" in words(private(make))
+
+
+def test_updates_that_are_noisy_as_a_whole_have_a_section_without_audits(make):
+    shown = section(private(make, mechanism="Laplace"))
+    assert "hides all data of a hospital" in shown
+    assert "δ = 1e-5, for all data of a hospital" in shown
+    assert "riverside 2.800 lakeview" in shown
+    assert "Updates that are noisy as a whole are not audited." in shown
+
+
+def test_yardsticks_of_a_private_job_are_said_to_have_no_privacy(make):
+    assert "were trained without privacy" in words_with_yardsticks(make, private_seed(make, 1, alone=ALONE))
+    assert "was not measured in this run" in words_with_yardsticks(make, private_seed(make, 1))
 
 
 def test_a_report_with_audits_is_read_back_as_it_was(make, tmp_path):

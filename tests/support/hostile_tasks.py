@@ -104,6 +104,10 @@ class Measures(Reads):
         return features[:, 0] + 0 * model(features).squeeze(1), (targets > 0).long()
 
 
+class Everything(Measures, WritesWeights, WritesFiles, Prints):
+    """By all of these at once."""
+
+
 def table(rows: int) -> bytes:
     """Made-up numbers; the first row is the secret."""
     numbers = np.random.default_rng(rows).normal(size=(rows, 5)).astype("<f4")

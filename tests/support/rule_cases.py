@@ -139,6 +139,15 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
         {"privacy": {"epsilon": "1", "noiseMultiplier": "1"}},
         "privacy needs exactly one of epsilon and noiseMultiplier",
     ),
+    *(
+        ("FederatedJob", {"privacy": privacy}, "must be at least 0.05 and at most 1000000")
+        for privacy in (
+            {"noiseMultiplier": "1e-17"},
+            {"noiseMultiplier": "0.049"},
+            {"noiseMultiplier": "1000001"},
+            {"epsilon": "1", "evaluation": "Charged", "evaluationNoise": "1e7"},
+        )
+    ),
     (
         "FederatedJob",
         {"privacy": {"epsilon": "1", "sampleRate": "0.1", "mechanism": "Laplace"}},

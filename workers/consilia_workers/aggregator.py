@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, time
 
 from consilia.api import FederatedJob
-from consilia.errors import FencedError, PermanentError, QuorumError, TaskError
+from consilia.errors import BudgetError, FencedError, PermanentError, QuorumError, TaskError
 from consilia.log import Log, Transaction, topics
 from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Identity, Roster
@@ -201,10 +201,18 @@ class Aggregator:
         return self._standing.closed < self._spec.rounds.count and not stop and not self._exhausted()
 
     def _exhausted(self) -> bool:
-        """Whether a hospital's budget is spent, and the job is to stop for all then."""
+        """Whether a hospital's budget is spent, and the job is to stop for all then.
+
+        Raises:
+            BudgetError: it was spent before there was any round.
+        """
         privacy = self._spec.privacy
         stops = privacy is not None and privacy.on_exhausted == "StopJob"
-        return stops and "Exhausted" in self._reception.left.values()
+        spent = sorted(name for name, reason in self._reception.left.items() if reason == "Exhausted")
+        if stops and spent and self._standing.closed == 0:
+            message = f"the privacy budget of {', '.join(spent)} affords no round, and the job is to stop for all then."
+            raise BudgetError(message, remedy="Ask for less, or set privacy.onExhausted to DropHospital.")
+        return stops and bool(spent)
 
     def open_round(self) -> RoundOpened:
         """Announce the next round, or go on with the one that was open before a restart."""
@@ -340,15 +348,10 @@ class Aggregator:
     def evaluate(self) -> dict[str, Metrics]:
         """The final model's metrics, hospital by hospital; who does not answer in time is left out."""
         if self._standing.evaluation is None:
-            self._say(
-                EvaluationOpened(
-                    job=self._name,
-                    round=self._standing.closed,
-                    model=self._model_payload(),
-                    hospitals=sorted(self._reception.present),
-                    deadline=self._from_now(),
-                )
-            )
+            self._say(EvaluationOpened(
+                job=self._name, round=self._standing.closed, model=self._model_payload(),
+                hospitals=sorted(self._reception.present), deadline=self._from_now(),
+            ))  # fmt: skip
         else:
             self._resume()
         deadline = min(monotonic() + self._spec.rounds.deadline_seconds, self._end)

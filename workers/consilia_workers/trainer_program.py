@@ -111,11 +111,19 @@ class _Part:
         except PermanentError as error:
             uplink.leave(error)
             raise
-        run_trainer(trainer)
-        learning.spending.finish()
-        if learning.audit:
-            learning.audit(trainer.final)
+        try:
+            run_trainer(trainer)
+            learning.spending.finish()
+        except PermanentError:
+            _audit(learning, None)  # what left before is to be looked at all the same
+            raise
+        _audit(learning, trainer.final)
         return 0
+
+
+def _audit(learning: Learning, model: bytearray | None) -> None:
+    if learning.audit:
+        learning.audit(model)
 
 
 def _observed(part: _Part, port: int) -> int:

@@ -138,7 +138,7 @@ class Ballast:
 
     def _seconds_each(self) -> float:
         """What watching adds to a step, tried on nothing."""
-        count, trials = len(self.watched.kept), []
+        trials = []
         for _ in range(_TRIALS):
             start = time.perf_counter()
             mask = self._randomness.poisson_mask(self.aboard, self._rate)

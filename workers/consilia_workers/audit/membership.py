@@ -1,8 +1,9 @@
 """Membership inference: scores that tell members from other records, and how well they do it.
 
 RMIA is the attack of Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Inference Attacks" (ICML 2024), in its
-offline version: no reference model has seen a record that is scored. The loss threshold of Yeom et al. (CSF 2018) is
-its baseline. Everything is done with logarithms of probabilities, since an over-fitted model says 0 and 1.
+offline version: no reference model has seen a record that is scored. Its score is the share of a population over which
+a record's likelihood ratio wins. That orders records as the ratios themselves do, but for ties, which cost power: so
+the ratios are the scores here. Everything is done with logarithms, since an over-fitted model says 0 and 1.
 """
 
 import math
@@ -58,11 +59,6 @@ class LabelLikelihoods:
         return cls(model=np.maximum(scored, LOWEST), references=np.maximum(by_others, LOWEST))
 
 
-def loss_scores(records: LabelLikelihoods) -> Scores:
-    """The baseline: minus the cross-entropy loss. It takes every easy record for a member."""
-    return records.model
-
-
 def log_likelihood_ratios(records: LabelLikelihoods, *, offline_a: float = 0.3) -> Scores:
     """By how much the audited model prefers each record, in nats: log p(x | model) - log p(x), RMIA's ingredient.
 
@@ -82,27 +78,6 @@ def log_likelihood_ratios(records: LabelLikelihoods, *, offline_a: float = 0.3) 
         return np.asarray(records.model - log_out)
     log_p = np.logaddexp(math.log((1 + offline_a) / 2) + log_out, math.log((1 - offline_a) / 2))
     return np.asarray(records.model - log_p)
-
-
-def rmia_scores(
-    records: LabelLikelihoods, population: LabelLikelihoods, *, offline_a: float = 0.3, gamma: float = 2.0
-) -> Scores:
-    """RMIA's score: the share of the population over which a record wins by the factor `gamma`; 0 to 1.
-
-    score(x) = P over z of [ (p(x | model) / p(x)) / (p(z | model) / p(z)) >= gamma ], where the population's records z
-    come from the same distribution and are in no model's training set. As the ratio of the pair is a quotient of two
-    ratios, counting the pairs takes a sort and not a matrix. For the same reason the score orders records as
-    `log_likelihood_ratios` does, with ties where a record beats everybody or nobody: the fewer the population, the
-    more ties, and at low false positive rates the ties cost power.
-
-    Raises:
-        ValueError: a is not between 0 and 1, gamma is not positive, or the population is empty.
-    """
-    if gamma <= 0 or not population.model.size:
-        raise ValueError(f"gamma is {gamma}, the population {population.model.size} records")
-    ratios = log_likelihood_ratios(records, offline_a=offline_a)
-    others = np.sort(log_likelihood_ratios(population, offline_a=offline_a))
-    return np.searchsorted(others, ratios - math.log(gamma), side="right") / len(others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

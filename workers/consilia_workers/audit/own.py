@@ -23,8 +23,8 @@ logger = logging.getLogger("consilia.trainer")
 CONFIDENCE = 0.95
 _ONE_RUN = 0.01
 """How much of the doubt that is left goes to the bound by counted guesses; the rest to the other one."""
-_REFERENCES, _LEAST_SECONDS = 0.05, 0.1
-"""Reference models may take this share of the training's time, and these seconds where that is less."""
+_REFERENCES, _LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.1, 30.0
+"""Reference models may take this share of the training's time, within these seconds: nobody waits for them long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class OwnAudit:
         logger.log(logging.ERROR if result.verdict == "Violated" else logging.INFO, "%s", in_words(result))
 
     def _seconds(self, watched: Watched) -> float:
-        return max(_REFERENCES * watched.training_seconds, _LEAST_SECONDS)
+        return min(max(_REFERENCES * watched.training_seconds, _LEAST_SECONDS), _MOST_SECONDS)
 
     def _keep(self, watched: Watched, bound: LowerBound, attack: AttackResult | None, concluding: float) -> AuditResult:
         privacy = self.job.spec.privacy

@@ -1,5 +1,6 @@
 """What a hospital's audit found, as its file audit.json and a report have it."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -61,6 +62,11 @@ class MembershipAttack(_Figures):
     tpr_at_1_percent: Share
     members: int
     others: int
+
+    @property
+    def chance(self) -> float:
+        """The standard deviation of the AUC of guesses (Mann and Whitney 1947)."""
+        return math.sqrt((self.members + self.others + 1) / (12 * self.members * self.others))
 
 
 class AuditResult(_Figures):

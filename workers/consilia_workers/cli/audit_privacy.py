@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +14,8 @@ from rich.text import Text
 from consilia.errors import RunError
 from consilia_workers.audit.result import AuditResult
 from consilia_workers.privacy_files import AUDIT, CANARIES
-from consilia_workers.report.privacy import found_at_1_percent
-from consilia_workers.report.wording import ABSENT, printable
+from consilia_workers.report.privacy import auc_of, found_at_1_percent
+from consilia_workers.report.wording import printable
 
 EXIT_VIOLATED = 4
 _HEADINGS = ("hospital", "ε by the ledger", "ε at least", "AUC", "TPR at 1 % FPR", "verdict")
@@ -27,6 +27,14 @@ class Audited:
 
     seed: int | None
     result: AuditResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A hospital that has none."""
+
+    seed: int
+    hospital: str
 
 
 def audit_privacy(
@@ -44,14 +52,15 @@ def audit_privacy(
 ) -> None:
     """Show whether the ε that was charged is borne out: a lower bound on the true one, and how well an attack does.
 
-    Exit codes: 0 consistent, 1 there is no audit, 4 a bound is above what the ledger charged.
+    Exit codes: 0 no bound is above what the ledger charged, 1 there is no audit, 4 one is.
     """
     read = _again if again else AuditResult.load
     audited = [Audited(seed=own, result=read(path)) for own, path in _places(run, seed)]
+    missing = _missing(run, seed)
     if as_json:
-        typer.echo(json.dumps(as_data(audited)))
+        typer.echo(json.dumps(as_data(audited, missing)))
     else:
-        _print(Console(), audited)
+        _print(Console(), audited, missing)
     if any(each.result.verdict == "Violated" for each in audited):
         raise typer.Exit(EXIT_VIOLATED)
 
@@ -64,16 +73,29 @@ def _places(run: Path, seed: int | None) -> list[tuple[int | None, Path]]:
     """
     if seed is None and (run.is_file() or (run / AUDIT).exists()):
         return [(None, run if run.is_file() else run / AUDIT)]
-    wanted = "*" if seed is None else str(seed)
-    found = sorted(run.glob(f"seed-{wanted}/hospitals/*/{AUDIT}"))
+    found = [folder / AUDIT for folder in _hospitals(run, seed) if (folder / AUDIT).exists()]
     if not found:
         of = "" if seed is None else f" from seed {seed}"
         raise RunError(
             f"{run} holds no audit of a training{of}.",
             remedy="Name the folder of a run whose job has `privacy` with mechanism DPSGD, or a file audit.json.",
         )
-    numbers = [int(path.parts[-4].removeprefix("seed-")) for path in found]
-    return sorted(zip(numbers, found, strict=True))
+    return sorted((_seed_of(path.parent), path) for path in found)
+
+
+def _missing(run: Path, seed: int | None) -> list[Missing]:
+    """The hospitals of a run that left no audit: they never trained, or were killed."""
+    absent = [folder for folder in _hospitals(run, seed) if not (folder / AUDIT).exists()]
+    return [Missing(seed=_seed_of(folder), hospital=folder.name) for folder in absent]
+
+
+def _hospitals(run: Path, seed: int | None) -> list[Path]:
+    """Their folders."""
+    return sorted(run.glob(f"seed-{'*' if seed is None else seed}/hospitals/*/"))
+
+
+def _seed_of(hospital: Path) -> int:
+    return int(hospital.parts[-3].removeprefix("seed-"))
 
 
 def _again(path: Path) -> AuditResult:
@@ -93,14 +115,15 @@ def _again(path: Path) -> AuditResult:
     return before.with_bound(lower_bound(watched, before.delta))
 
 
-def as_data(audited: Sequence[Audited]) -> dict[str, Any]:
+def as_data(audited: Sequence[Audited], missing: Sequence[Missing]) -> dict[str, Any]:
     """What `--json` prints."""
     violated = any(each.result.verdict == "Violated" for each in audited)
     rows = [{"seed": each.seed, **each.result.model_dump()} for each in audited]
-    return {"verdict": "Violated" if violated else "Consistent", "audits": rows}
+    verdict = "Violated" if violated else "Consistent"
+    return {"verdict": verdict, "audits": rows, "missing": [asdict(each) for each in missing]}
 
 
-def _print(console: Console, audited: Sequence[Audited]) -> None:
+def _print(console: Console, audited: Sequence[Audited], missing: Sequence[Missing]) -> None:
     several = len({each.seed for each in audited}) > 1
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for place, heading in enumerate([*(["seed"] if several else []), *_HEADINGS]):
@@ -113,6 +136,9 @@ def _print(console: Console, audited: Sequence[Audited]) -> None:
     for each in audited:
         if each.result.verdict == "Violated":
             console.print(Text(_warning(each.result), style="bold red"), soft_wrap=True)
+    for absent in missing:
+        words = f"{printable(absent.hospital)}, seed {absent.seed}: no audit. It never trained, or was killed."
+        console.print(Text(words, style="yellow"), soft_wrap=True)
     if all(each.result.verdict == "Consistent" for each in audited):
         console.print("Consistent: no bound is above what the ledger charged.", highlight=False, soft_wrap=True)
 
@@ -127,7 +153,7 @@ def _cells(result: AuditResult) -> list[str]:
         printable(result.hospital),
         f"{result.epsilon:.3f}",
         f"{result.bound.epsilon:.3f}",
-        f"{attack.auc:.3f}" if attack else ABSENT,
+        auc_of(attack),
         found_at_1_percent(attack),
         result.verdict,
     ]

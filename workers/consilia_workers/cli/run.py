@@ -32,7 +32,14 @@ def run(  # noqa: PLR0913, PLR0917 (typer makes an option of every argument)
     out: Annotated[Path, typer.Option(help="Where runs are kept, in a folder for each job.")] = Path("consilia-runs"),
     seeds: Annotated[int, typer.Option(min=1, help="Train so many times, from consecutive seeds.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last unfinished run of this job.")] = False,
-    baselines: Annotated[bool, typer.Option(help="Train alone and pooled too, for comparison.")] = True,
+    baselines: Annotated[
+        bool | None,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Train alone and pooled too, for comparison. Default: yes, unless the job has `privacy`: that would "
+            "be without noise, uncharged, and with the task's code beside the records.",
+        ),
+    ] = None,
     kafka: Annotated[
         str | None,
         typer.Option(

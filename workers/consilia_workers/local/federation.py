@@ -14,7 +14,7 @@ from consilia.wire.messages import JobFinished, Left
 from consilia_workers.local.display import Display
 from consilia_workers.local.export import export_model
 from consilia_workers.local.folder import AGGREGATOR, SeedFolder
-from consilia_workers.local.kept import with_audits, with_kept
+from consilia_workers.local.kept import with_audits, with_kept, with_spent
 from consilia_workers.local.measure import Measured, MeasureSettings
 from consilia_workers.local.processes import Ended, Processes, Program
 from consilia_workers.local.run_log import RunLog
@@ -32,8 +32,8 @@ _ERROR = "error: "
 """How the last line of a process begins that could not go on."""
 _TAIL = 8192
 """How much of a process's output is looked at for its last line, in bytes."""
-_FAREWELL = 10.0
-"""How long processes may take to end by themselves after the job's last word, in seconds."""
+_FAREWELL, _AUDITS = 10.0, 60.0
+"""How long processes may take to end by themselves after the job's last word, in seconds; private jobs' audit then."""
 
 
 class Federation:
@@ -73,7 +73,8 @@ class Federation:
         privacy, hospitals = self._job.spec.privacy, [site.hospital for site in self._sites]
         if privacy is None:
             return result
-        audited = with_audits(result, self._folder, hospitals)
+        spent = with_spent(result, self._folder, hospitals, tighter=privacy.accountant == "PRV")
+        audited = with_audits(spent, self._folder, hospitals)
         return audited if privacy.evaluation == "Charged" else with_kept(audited, self._folder, hospitals)
 
     def _follow(self, watch: Watch, log: Log) -> JobFinished:
@@ -108,7 +109,7 @@ class Federation:
             self._display.note(f"{ended.name} left: {words}")
 
     def _await_farewells(self) -> None:
-        deadline = monotonic() + _FAREWELL
+        deadline = monotonic() + (_AUDITS if self._job.spec.privacy else _FAREWELL)
         while self._processes.names() and monotonic() < deadline:
             for ended in self._processes.poll(_TICK):
                 self._mourn(ended, over=True)

@@ -34,22 +34,31 @@ class Plan:
         return self.job.model_copy(update={"spec": self.job.spec.model_copy(update={"training": training})})
 
 
-def make_plan(file: Path, *, data: Path | None, seeds: int, baselines: bool) -> Plan:
-    """Read the job file and find every hospital's data.
+def make_plan(file: Path, *, data: Path | None, seeds: int, baselines: bool | None = None) -> Plan:
+    """Read the job file and find every hospital's data. Without a word on `baselines`, private jobs have none.
 
     Raises:
         ManifestError: the file breaks a rule, or asks for what this version lacks; all of it is listed.
-        DataError: a hospital's data is not to be found.
+        DataError: a hospital's data is not to be found; or it has a budget, and would be trained on without privacy.
     """
     manifest = load(file)
     names = _hospital_names(manifest)
     first = manifest.job.spec.training.seed
+    found = [_site(manifest, name, names, data) for name in sorted(names)]
+    if baselines and manifest.job.spec.privacy:
+        _refuse_budgeted(found)
     return Plan(
         job=manifest.job,
-        sites=[_site(manifest, name, names, data) for name in sorted(names)],
+        sites=found,
         seeds=range(first, first + seeds),
-        baselines=baselines,
+        baselines=manifest.job.spec.privacy is None if baselines is None else baselines,
     )
+
+
+def _refuse_budgeted(sites: Sequence[Site]) -> None:
+    if budgeted := [site.hospital for site in sites if site.budget]:
+        message = f"--baselines trains without privacy, but data has a privacy budget at: {', '.join(budgeted)}."
+        raise DataError(message, remedy="Leave --baselines out.")
 
 
 def _hospital_names(manifest: Manifest) -> list[str]:

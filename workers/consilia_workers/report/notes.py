@@ -10,13 +10,18 @@ from consilia_workers.report.privacy import privacy_rows, promise
 from consilia_workers.report.results import Report
 from consilia_workers.report.wording import capital, counted, listed, metric, printable
 
+_EXACT = (
+    "are exact: no noise protects the patients behind them, and they tell how many there are. Hand this page only to "
+    "who may know that."
+)
+
 
 def notes(report: Report, comparisons: Sequence[Comparison], curves: Sequence[Curve]) -> list[str]:
     """One paragraph each, the weightiest first."""
     return [
         *_protection(report),
         *_figures(report),
-        *_yardsticks(comparisons),
+        *_yardsticks(report, comparisons),
         *_holes(comparisons),
         *_rounds(report, curves),
     ]
@@ -55,6 +60,7 @@ def _promised(report: Report) -> Iterator[str]:
 
 def _promise(report: Report, asked: Mapping[str, Any]) -> str:
     whole = asked["mechanism"] != "DPSGD"
+    each = f"each of the {len(report.seeds)} trainings of this run" if len(report.seeds) > 1 else "this job"
     single = f"every single {printable(str(asked['unit'])).lower()} of each hospital"
     whose = "all data of each hospital" if whole else single
     spent = max((row.epsilon for row in privacy_rows(report) if row.epsilon is not None), default=None)
@@ -65,7 +71,7 @@ def _promise(report: Report, asked: Mapping[str, Any]) -> str:
         f"Promised is differential privacy for {whose}: with {figure} or less{beside} and "
         f"δ = {printable(str(asked['delta']))}, what left a hospital is about as likely with as without it. The "
         "smaller ε, the less can be told; δ is the chance that this does not hold. The ε is the ledger's, by Rényi "
-        "differential privacy; it is of this job alone, and what other jobs learn from the same records comes on top."
+        f"differential privacy; it is of {each} alone, and what others learn from the same records comes on top."
     )
 
 
@@ -73,19 +79,18 @@ def _who_saw_the_metrics(asked: Mapping[str, Any]) -> str:
     if asked["evaluation"] == "Charged":
         return (
             "The metrics that hospitals reported come from counts with noise, which the ε pays for: single figures "
-            "are less exact than without."
+            f"are less exact than without. The audits' figures {_EXACT}"
         )
     return (
         "The metrics shown here never left the hospitals in a message: they were kept there, and read because all "
-        "hospitals ran on one machine. They are exact, no noise protects the patients that they were measured on, so "
-        "hand this page only to who may know them."
+        f"hospitals ran on one machine. They and the audits' figures {_EXACT}"
     )
 
 
 def _figures(report: Report) -> Iterator[str]:
     yield (
-        "Each hospital computed the metrics itself, on its own test split, which no model was trained on. How large "
-        "the test splits are is not reported: at a small hospital, a few patients may make a visible difference."
+        "Each hospital computed the metrics itself, on its own test split, which no model was trained on. At a small "
+        "hospital, a few patients may make a visible difference."
     )
     seeds = len(succeeded(report))
     if seeds == 1:
@@ -101,9 +106,15 @@ def _figures(report: Report) -> Iterator[str]:
     yield "The model of the last round is judged, not the best one on the way."
 
 
-def _yardsticks(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _yardsticks(report: Report, comparisons: Sequence[Comparison]) -> Iterator[str]:
     ways = {way for comparison in comparisons for way in comparison.ways} - {"federated"}
-    if ways:
+    if ways and promise(report):
+        yield (
+            f"{' and '.join(sorted(ways)).capitalize()} were trained without privacy, by the task's own code beside "
+            "the records, and were charged to nobody: they are for made-up or public data. The same learning rates "
+            "mean something else without clipping, so the difference is not what privacy costs."
+        )
+    elif ways:
         yield (
             f"{' and '.join(sorted(ways)).capitalize()}: the same model, optimizer, learning rates and number of "
             "rounds and local epochs as the federation, without a server; not tuned to do well on their own."

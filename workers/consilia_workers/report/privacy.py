@@ -1,12 +1,9 @@
 """What a job under differential privacy has spent and promised, hospital by hospital, and what the audits found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consilia.api import FederatedJobSpec
-from consilia.privacy.accounting import tightest_epsilon
-from consilia.privacy.plan import make_plan
 from consilia_workers.audit.result import MembershipAttack
 from consilia_workers.report.results import Report
 from consilia_workers.report.wording import ABSENT
@@ -21,7 +18,7 @@ class PrivacyRow:
 
     hospital: str
     epsilon: float | None
-    """The most that one training spent here, as the ledger counts; None if it never sent an update."""
+    """The most that the ledger has for one training here; None where nothing was charged."""
     tighter: float | None
     """The same by the privacy loss distribution, where the job asks for that."""
     bound: float | None
@@ -32,8 +29,8 @@ class PrivacyRow:
 
     @property
     def auc(self) -> str:
-        """Of the attack."""
-        return f"{self.attack.auc:.3f}" if self.attack else ABSENT
+        """Of the attack, with what chance alone would make of 0.5."""
+        return auc_of(self.attack)
 
     @property
     def found(self) -> str:
@@ -55,35 +52,23 @@ def privacy_rows(report: Report) -> list[PrivacyRow]:
 
 def _row(report: Report, hospital: str) -> PrivacyRow:
     audits = [seed.audits[hospital] for seed in report.seeds if hospital in seed.audits]
-    spent = [*(audit.epsilon for audit in audits), *_told(report, hospital)]
     return PrivacyRow(
         hospital=hospital,
-        epsilon=max(spent, default=None),
-        tighter=_tighter(report, hospital),
+        epsilon=max((seed.spent[hospital] for seed in report.seeds if hospital in seed.spent), default=None),
+        tighter=max((seed.tighter[hospital] for seed in report.seeds if hospital in seed.tighter), default=None),
         bound=max((audit.bound.epsilon for audit in audits), default=None),
         attack=_best([audit.membership for audit in audits if audit.membership]),
         violated=any(audit.verdict == "Violated" for audit in audits),
     )
 
 
-def _told(report: Report, hospital: str) -> Iterator[float]:
-    for seed in report.seeds:
-        yield from (done.epsilon[hospital] for done in seed.rounds if hospital in done.epsilon)
-
-
 def _best(attacks: Sequence[MembershipAttack]) -> MembershipAttack | None:
     return max(attacks, key=lambda attack: attack.auc, default=None)
 
 
-def _tighter(report: Report, hospital: str) -> float | None:
-    """Of as many rounds as this hospital had most, none repeated."""
-    asked = promise(report)
-    samples = {done.samples[hospital] for seed in report.seeds for done in seed.rounds if hospital in done.samples}
-    rounds = max((sum(hospital in done.samples for done in seed.rounds) for seed in report.seeds), default=0)
-    if asked is None or asked["accountant"] != "PRV" or not samples:
-        return None
-    plan = make_plan(FederatedJobSpec.model_validate(report.spec), max(samples))
-    return tightest_epsilon(plan.releases(rounds), plan.delta)
+def auc_of(attack: MembershipAttack | None) -> str:
+    """An attack's AUC, and by how much chance alone moves it; a dash without one."""
+    return f"{attack.auc:.3f} ± {attack.chance:.3f}" if attack else ABSENT
 
 
 def found_at_1_percent(attack: MembershipAttack | None) -> str:

@@ -68,6 +68,10 @@ class SeedResult(_Result):
     pooled: ByHospital | None = None
     """One model trained on all hospitals' data together: what nobody may do in earnest."""
     model_digest: str | None = None
+    spent: dict[str, float] = {}
+    """By hospital: the ε that its ledger has for this training, all attempts included; empty without privacy."""
+    tighter: dict[str, float] = {}
+    """The same charges by the privacy loss distribution, where the job asks for that."""
     audits: dict[str, AuditResult] = {}
     """By hospital: what its audit found; empty without differential privacy."""
 
