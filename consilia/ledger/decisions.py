@@ -48,9 +48,13 @@ def release_refusal(account: Account, job: str, mechanism: Mechanism) -> BudgetE
         message = f"the job has spent the ε = {part.epsilon:g} that it promised, interrupted rounds included."
         return BudgetError(message, remedy="Apply a job with more rounds or a larger ε.", by_job=True)
     kept = 0.0 if part.until and part.covers(mechanism) else account.kept()
-    if not _within_budget(account, account.spent + price + kept) or not _within_cap(account, of_job):
-        return BudgetError(f"{_limits(account)} does not afford another {mechanism.describe()}.", remedy=_ASK_LESS)
-    return None
+    if _within_budget(account, account.spent + price + kept) and _within_cap(account, of_job):
+        return None
+    # Only a budget that would not even pay for this release alone is spent; promises to others end some day.
+    left = _within_budget(account, account.spent + price)
+    beside = " beside what is promised to others" if left and _within_cap(account, of_job) else ""
+    message = f"{_limits(account)} does not afford another {mechanism.describe()}{beside}."
+    return BudgetError(message, remedy=_ASK_LESS, by_job=left)
 
 
 def _within_budget(account: Account, total: Curve) -> bool:

@@ -167,7 +167,7 @@ class Denied(Entry):
     asked: Literal["Job", "Round"]
     """All of a job, or one release."""
     by_job: bool
-    """Whether the job's own promise, and not the data set's budget, is spent."""
+    """Whether the job's own promise, or what one job may spend, is spent, and not the data set's budget."""
     reason: Message
 
 

@@ -262,6 +262,32 @@ def test_the_hospital_caps_what_one_job_may_spend_whatever_it_asks_for(ledger):
         ledger.admit(account, "one", plan(most + 1))
 
 
+def test_data_of_which_one_job_has_spent_its_share_is_not_exhausted(ledger):
+    account = ledger.register("heart", content(), "Record")
+    ledger.set_budget(account, budget("8", epsilon_per_job="2"))
+    refused = spend_all(ledger, account)
+
+    assert refused.by_job
+    assert "at most 2 for one job, does not afford another" in str(refused)
+    assert not ledger.state(account).exhausted
+    reserve(ledger, account, job="other")
+
+
+def test_data_of_which_the_rest_is_promised_to_others_is_not_exhausted(ledger):
+    account = account_of(ledger)
+    most = ledger.affords(account, "job", plan(1000))
+    ledger.admit(account, "other", plan(most))
+
+    with pytest.raises(BudgetError, match="beside what is promised to others") as refused:
+        reserve(ledger, account, job="one")
+    assert refused.value.by_job
+    assert not ledger.state(account).exhausted
+    ledger.give_back(account, "other")
+    reserve(ledger, account, job="one")
+    spend_all(ledger, account)
+    assert ledger.state(account).exhausted
+
+
 def test_data_without_a_budget_is_accounted_for_all_the_same(ledger):
     account = ledger.register("heart", content(), "Record")
     ledger.admit(account, "job", plan(1000))
