@@ -1,6 +1,6 @@
 """What protects the patients: `spec.privacy` and `spec.secureAggregation`."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,18 @@ OnExhausted = Literal["DropHospital", "StopJob"]
 ReleasedEvaluation = Literal["Local", "Charged"]
 SecureAggregationMode = Literal["None", "Masking", "ThreeParty", "CKKS", "Paillier"]
 
+LEAST_NOISE, MOST_NOISE = 0.05, 1e6
+"""With less noise the accountants' numbers overflow, with more nothing is learned."""
+_Noise = Annotated[
+    PositiveDecimal,
+    Rule(
+        cel=f"double(self) >= {LEAST_NOISE} && double(self) <= {MOST_NOISE}",
+        holds=lambda text: LEAST_NOISE <= float(text) <= MOST_NOISE,
+        message=f"must be at least {LEAST_NOISE} and at most {MOST_NOISE:.0f}",
+        remedy='write a number such as "1.1" in quotes',
+    ),
+]
+
 
 class PrivacySpec(ApiObject):
     """Differential privacy of what leaves a hospital."""
@@ -26,7 +38,7 @@ class PrivacySpec(ApiObject):
     epsilon: PositiveDecimal | None = Field(
         default=None, description="The ε that the whole job may spend at each hospital; the noise follows from it."
     )
-    noise_multiplier: PositiveDecimal | None = Field(
+    noise_multiplier: _Noise | None = Field(
         default=None, description="The noise's standard deviation over `maxGradNorm`; the ε follows from it."
     )
     delta: Delta = Field(
@@ -57,7 +69,7 @@ class PrivacySpec(ApiObject):
         description="`Local`: metrics on patients' data stay in the hospital. `Charged`: they are computed from counts "
         "with noise, and the job's ε pays for them; for tasks with the answers yes and no.",
     )
-    evaluation_noise: PositiveDecimal = Field(
+    evaluation_noise: _Noise = Field(
         default="20",
         description="Standard deviation of the noise on each count of a charged evaluation, in records or patients.",
     )

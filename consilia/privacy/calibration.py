@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from consilia.api.privacy import LEAST_NOISE, MOST_NOISE
 from consilia.errors import ManifestError
 from consilia.privacy.accounting import Curve, composed, curve
 from consilia.privacy.filter import PrivacyFilter
 from consilia.privacy.mechanisms import Mechanism
 
-LEAST_NOISE, MOST_NOISE = 0.05, 1e6
-"""Between these it is looked for: with less noise the accountants' numbers overflow, with more nothing is learned."""
 _PRECISION = 1e-5
 
 

@@ -11,10 +11,9 @@ from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerUnava
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
 from consilia.ledger.interface import Budget, PrivacyLedger, Statement
-from consilia.privacy.mechanisms import rounded_down, rounded_up
 from consilia.wire.identity import digest
 from consilia_operator import inspections, pods
-from consilia_operator.conditions import Finding, condition
+from consilia_operator.conditions import Finding, amount, condition
 from consilia_operator.context import Context
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, DEPLOYMENT, HOSPITAL, POD
@@ -166,11 +165,9 @@ def figures(name: str, told: Statement) -> dict[str, Any]:
     found: dict[str, Any] = {"ledgerEntries": told.head.entries, "ledgerHead": told.head.digest}
     if name in told.datasets:
         found["fingerprint"] = told.fingerprints[told.datasets.index(name)]
-    amounts = (
-        {"spent": rounded_up(told.spent), "reserved": rounded_up(max(0.0, told.reserved))} if _finite(told) else {}
-    )
+    amounts = {"spent": amount(told.spent), "reserved": amount(max(0.0, told.reserved))} if _finite(told) else {}
     if told.available is not None:
-        amounts["available"] = rounded_down(told.available)
+        amounts["available"] = amount(told.available, up=False)
     return found | amounts
 
 

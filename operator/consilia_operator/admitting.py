@@ -19,10 +19,9 @@ from consilia.errors import (
 )
 from consilia.ledger.chain import Head
 from consilia.ledger.interface import LEASE, PrivacyLedger, Statement
-from consilia.privacy.mechanisms import rounded_up
 from consilia.privacy.sizes import public_size
 from consilia_operator import accounts
-from consilia_operator.conditions import Finding, holds
+from consilia_operator.conditions import Finding, amount, holds
 from consilia_operator.context import Context
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK
 from consilia_operator.ledgers import Promise
@@ -152,7 +151,7 @@ def _questions(
 
 def _kept(promise: Promise) -> Admitted:
     told = promise.statement
-    total = rounded_up(told.spent_by_job + max(0.0, told.reserved_for_job))
+    total = amount(told.spent_by_job + max(0.0, told.reserved_for_job))
     message = f"The ledger keeps ε = {total} for this job, with what it has spent of that."
     finding = Finding("Admitted", True, "BudgetReserved", message)
     return Admitted(finding=finding, statement=told, again=_NOW_AND_THEN)

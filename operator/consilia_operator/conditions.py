@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from consilia.api.problem import Problem
+from consilia.privacy.mechanisms import rounded_down, rounded_up
 
 Document = Mapping[str, Any]
-_LONGEST_MESSAGE = 1024
+_LONGEST_MESSAGE, _LONGEST_AMOUNT = 1024, 32
+_LARGEST = 1e99
 FINAL = ("Succeeded", "Failed")
 
 
@@ -76,6 +79,18 @@ def settle(
             "observedGeneration": generation,
         }
     return list(result.values())
+
+
+def amount(value: float, *, up: bool = True) -> str:
+    """As a status has room for it: 32 characters, exponents of two digits. What is larger counts as the largest."""
+    if not value < _LARGEST:
+        return f"{_LARGEST:.0e}".replace("+", "")
+    text = rounded_up(value) if up else rounded_down(value)
+    if len(text) <= _LONGEST_AMOUNT:
+        return text
+    if value < 1 / _LARGEST:
+        return f"{1 / _LARGEST:.0e}" if up else "0"
+    return f"{Decimal(text).normalize():e}"
 
 
 def in_words(problems: Sequence[Problem]) -> str:

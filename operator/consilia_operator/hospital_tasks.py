@@ -14,12 +14,11 @@ from consilia.api import Dataset, HospitalTask
 from consilia.api.support import unsupported
 from consilia.errors import ManifestError
 from consilia.ledger.interface import Statement
-from consilia.privacy.mechanisms import rounded_up
 from consilia.progress import TrainerProgress
 from consilia_operator import admitting, offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import judge
-from consilia_operator.conditions import Finding, condition, confirmed, holds, in_words, moment, settle
+from consilia_operator.conditions import Finding, amount, condition, confirmed, holds, in_words, moment, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
@@ -341,10 +340,10 @@ def _epsilon(seen: Seen) -> dict[str, str]:
     """What the job has spent here, by the ledger or, if that is newer, by the trainer; and what is kept for it."""
     told = [seen.progress.epsilon] if seen.progress else []
     if seen.statement:
-        told.append(rounded_up(seen.statement.spent_by_job))
+        told.append(amount(seen.statement.spent_by_job))
         told.append(str(seen.document.get("status", {}).get("epsilonSpent", "0")))
     spent = {"epsilonSpent": max(told, key=float)} if told else {}
-    kept = {"epsilonReserved": rounded_up(max(0.0, seen.statement.reserved_for_job))} if seen.statement else {}
+    kept = {"epsilonReserved": amount(max(0.0, seen.statement.reserved_for_job))} if seen.statement else {}
     return spent | kept
 
 

@@ -16,6 +16,8 @@ from consilia_operator.conditions import Finding, condition, confirmed, finished
 from consilia_operator.overtime import Overtime
 
 Document = Mapping[str, Any]
+_LARGE = 1_000_000
+"""An ε above this protects nobody, however large it is."""
 _PHASES = frozenset({"AggregatorStarting", "WaitingForHospitals"})
 """Why rounds are not run, in the aggregator's own words."""
 
@@ -215,6 +217,8 @@ def _epsilon(seen: Seen, rows: Sequence[Document]) -> dict[str, Any]:
 
 def _two_digits(amount: str) -> str:
     """As people read it, and no less than it is."""
+    if amount and float(amount) > _LARGE:
+        return f">{_LARGE}"
     return f"{Decimal(amount).quantize(Decimal('0.01'), rounding=ROUND_UP).normalize():f}" if amount else ""
 
 

@@ -1,11 +1,14 @@
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from observed import NOON, after, conditions
+from pydantic import TypeAdapter
 
 from consilia.api.resource import Status
-from consilia_operator.conditions import FINAL, Finding, condition, finished, settle, turned
+from consilia.api.scalars import DecimalString
+from consilia_operator.conditions import FINAL, Finding, amount, condition, finished, settle, turned
 
 KINDS = ("Accepted", "QuorumMet", "Running", "Succeeded", "Failed")
 FINDINGS = st.lists(
@@ -60,3 +63,18 @@ def test_a_turn_is_another_status_or_another_reason_but_not_another_message():
     assert turned(before, conditions(Running=("True", "Evaluating"), Accepted="True"))[0]["type"] == "Running"
     assert turned(before, conditions(Running=("False", "RoundOpen"), Accepted="True"))[0]["status"] == "False"
     assert turned(before, [each | {"message": "another"} for each in before]) == []
+
+
+@pytest.mark.parametrize("up", [True, False])
+@given(st.floats(0, allow_nan=False))
+def test_any_amount_fits_into_a_status_and_is_told_no_better_than_it_is(up, value):
+    text = TypeAdapter(DecimalString).validate_python(amount(value, up=up))
+    if value < 1e99:
+        assert (float(text) >= value) if up else (float(text) <= value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(1.5, "1.5"), (2e40, "2e+40"), (1.23e-30, "1.23e-30"), (1e-200, "1e-99"), (1e200, "1e99")]
+)
+def test_an_amount_that_is_too_long_is_told_with_an_exponent(value, told):
+    assert amount(value) == told

@@ -202,6 +202,12 @@ def test_the_largest_spending_is_told_and_no_smaller_than_it_is():
     }  # fmt: skip
 
 
+def test_an_epsilon_beyond_all_measure_is_not_told_in_digits():
+    private = {"privacy": {"epsilon": "8", "delta": "1e-5"}}
+    task = shown("HospitalTask", private) | {"status": {"epsilonSpent": "2e+40", "conditions": []}}
+    assert report(seen(TRAINING, private, tasks={"a": task}))["summary"]["epsilon"] == ">1000000"
+
+
 def test_a_job_may_succeed_because_budgets_are_spent():
     ended = SUCCEEDED | {"ending": {"outcome": "Succeeded", "reason": "BudgetExhausted", "message": "After 7 rounds."}}
     assert stands(report(seen(ended)), "Succeeded") == ("True", "BudgetExhausted")
