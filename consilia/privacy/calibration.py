@@ -23,6 +23,9 @@ def calibrated(
     """
     budget, fixed = PrivacyFilter.of(epsilon, delta), composed(beside)
     if not _fits(budget, fixed, make(MOST_NOISE)):
+        if not beside:
+            message = f"no noise keeps the promise of ε = {epsilon:g} at δ = {delta:g}."
+            raise ManifestError(message, remedy="Raise privacy.epsilon or privacy.delta, or ask for fewer rounds.")
         message = (
             f"ε = {epsilon:g} is spent before training: what is released beside it costs {budget.spent(fixed):.3g}."
         )

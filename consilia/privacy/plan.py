@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from consilia.api import FederatedJobSpec, HospitalTaskSpec
-from consilia.api.privacy import PrivacySpec
+from consilia.api.privacy import LEAST_NOISE, MOST_NOISE, PrivacySpec
 from consilia.api.rounds import EvaluationSpec
 from consilia.errors import ManifestError
 from consilia.privacy.calibration import calibrated
@@ -12,6 +12,10 @@ from consilia.privacy.mechanisms import Mechanism, MechanismKind, rounded_up, sa
 
 MOST_STEPS = 10_000_000
 """More noisy steps than these no data set can pay for."""
+_EPSILONS = (1e-6, 1e6)
+"""The least ε that anybody may promise, and the most: beyond, neither the promise nor the noise means anything."""
+_LEAST_RATE = 1e-9
+"""There are not that many people."""
 _CHANGE = 2.0
 """A clipped update may turn into any other one when a unit comes or goes: twice its norm lies between."""
 
@@ -44,18 +48,21 @@ def make_plan(spec: FederatedJobSpec | HospitalTaskSpec, units: int) -> JobPlan:
     """The plan for a hospital that is known to have `units` records or patients to train on.
 
     Raises:
-        ManifestError: no noise makes it cost as little as the job promises.
+        ManifestError: no noise makes it cost as little as the job promises; or a number of it cannot be counted with.
     """
     privacy = spec.privacy
     assert privacy is not None, "without privacy there is nothing to plan"
-    if spec.rounds.count * (spec.training.local_steps or 1) > MOST_STEPS:
-        message = f"the job would take more than {MOST_STEPS} noisy steps at each hospital."
-        raise ManifestError(message, remedy="Ask for fewer rounds, or fewer steps in each.")
+    _require_usable(privacy)
+    rate, steps = _sampling(spec, privacy, units)
+    if spec.rounds.count * steps > MOST_STEPS:
+        message = f"the job would take more than {MOST_STEPS} noisy steps at each hospital: {steps} in each round."
+        remedy = "Lower rounds.count, training.localSteps or training.localEpochs, or raise privacy.sampleRate."
+        raise ManifestError(message, remedy=remedy)
     evaluation, evaluations = _evaluations(privacy, spec.evaluation, spec.rounds.count)
     beside = [evaluation.times(evaluations)] if evaluation and evaluations else []
     return JobPlan(
         rounds=spec.rounds.count,
-        training=_training(spec, privacy, units, beside),
+        training=_training(privacy, rate, steps, spec.rounds.count, beside),
         evaluation=evaluation,
         evaluations=evaluations,
         epsilon=float(privacy.epsilon) if privacy.epsilon else None,
@@ -72,13 +79,30 @@ def _evaluations(privacy: PrivacySpec, evaluation: EvaluationSpec, rounds: int) 
     return Mechanism(kind="Gaussian", noise_multiplier=privacy.evaluation_noise), count
 
 
-def _training(
-    spec: FederatedJobSpec | HospitalTaskSpec, privacy: PrivacySpec, units: int, beside: list[Mechanism]
-) -> Mechanism:
-    rounds, delta = spec.rounds.count, float(privacy.delta)
+def _require_usable(privacy: PrivacySpec) -> None:
+    """Numbers beyond these no mechanism can be recorded with: they are the job's mistake, and no fault of a ledger."""
+    for field, text, least, most in (
+        ("epsilon", privacy.epsilon, *_EPSILONS),
+        ("noiseMultiplier", privacy.noise_multiplier, LEAST_NOISE, MOST_NOISE),
+        ("evaluationNoise", privacy.evaluation_noise, LEAST_NOISE, MOST_NOISE),
+        ("sampleRate", privacy.sample_rate, _LEAST_RATE, 1.0),
+    ):
+        if text is not None and not least <= float(text) <= most:
+            message = f"privacy.{field} is {text}, which no accountant can count with."
+            raise ManifestError(message, remedy=f"Set privacy.{field} between {least:g} and {most:g}.")
+
+
+def _sampling(spec: FederatedJobSpec | HospitalTaskSpec, privacy: PrivacySpec, units: int) -> tuple[float, int]:
+    """The probability with which each unit is in a step's sample, and the steps of a round."""
+    if privacy.mechanism != "DPSGD":
+        return 1.0, 1
+    rate = float(privacy.sample_rate or sample_rate(spec.training.batch_size, units))
+    return rate, spec.training.local_steps or ceil((spec.training.local_epochs or 1) / rate - 1e-9)
+
+
+def _training(privacy: PrivacySpec, rate: float, steps: int, rounds: int, beside: list[Mechanism]) -> Mechanism:
+    delta = float(privacy.delta)
     if privacy.mechanism == "DPSGD":
-        rate = float(privacy.sample_rate or sample_rate(spec.training.batch_size, units))
-        steps = spec.training.local_steps or ceil((spec.training.local_epochs or 1) / rate - 1e-9)
 
         def make(noise: float) -> Mechanism:
             return sampled_gaussian(noise, rate, steps)

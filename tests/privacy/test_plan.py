@@ -1,7 +1,9 @@
 """What a job will spend is known before it starts."""
 
+from contextlib import suppress
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import make_job
 
@@ -69,6 +71,45 @@ def test_evaluations_that_cost_more_than_everything_are_refused():
 def test_more_steps_than_any_budget_affords_are_refused():
     with pytest.raises(ManifestError, match="more than 10000000 noisy steps"):
         plan({"noiseMultiplier": "9"}, rounds=100_000, training={"localSteps": 1_000})
+
+
+ODD = {
+    "steps of a rate": ({"noiseMultiplier": "1", "sampleRate": "1e-7"}, "more than 10000000 noisy steps.*sampleRate"),
+    "a tiny rate": ({"noiseMultiplier": "1", "sampleRate": "1e-10"}, "sampleRate is 1e-10.*between 1e-09 and 1"),
+    "a tiny ε": ({"epsilon": "1e-20"}, "epsilon is 1e-20, .*Set privacy.epsilon between 1e-06 and"),
+    "a huge ε": ({"epsilon": "1e40"}, "epsilon is 1e40, .*between 1e-06 and 1e\\+06"),
+    "an ε that no noise keeps": ({"epsilon": "0.001"}, "no noise keeps the promise of ε = 0.001 at δ = 1e-05.*Raise"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_odd_number_is_the_jobs_mistake_and_named(odd):
+    privacy, told = odd
+    with pytest.raises(ManifestError, match=told):
+        plan(privacy, training={"localEpochs": 1})
+
+
+@pytest.mark.parametrize("noise", ["1e-35", "1e40"])
+@pytest.mark.parametrize("field", ["noise_multiplier", "evaluation_noise"])
+def test_odd_noise_is_the_jobs_mistake_though_nobody_looked_at_its_file(noise, field):
+    spec = make_job(["a"], privacy={"noiseMultiplier": "1", "evaluation": "Charged"}).spec
+    odd = spec.model_copy(update={"privacy": spec.privacy.model_copy(update={field: noise})})
+    with pytest.raises(ManifestError, match=f"is {noise}, which no accountant can count with"):
+        make_plan(odd, 100)
+
+
+@given(
+    st.floats(1e-6, 1e6) | st.none(),
+    st.floats(0.05, 1e6),
+    st.floats(1e-9, 1) | st.none(),
+    st.sampled_from(["DPSGD", "Gaussian", "Laplace"]),
+)
+@settings(deadline=None, max_examples=40)
+def test_every_job_has_a_plan_or_is_told_why_not(epsilon, noise, rate, mechanism):
+    asked = {"noiseMultiplier": repr(noise)} if epsilon is None else {"epsilon": repr(epsilon)}
+    sampled = {"sampleRate": repr(rate)} if rate and mechanism == "DPSGD" else {}
+    with suppress(ManifestError):
+        plan({**asked, **sampled, "mechanism": mechanism}, units=10**6)
 
 
 @pytest.mark.parametrize("mechanism", ["Gaussian", "Laplace"])
