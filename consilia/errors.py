@@ -11,7 +11,8 @@ ConsiliaError
 │   ├── DivergedError         training produced NaN or infinity
 │   ├── QuorumError           too few hospitals, and the rule says stop
 │   ├── BudgetError           a privacy budget does not afford what is asked
-│   ├── LedgerError           a ledger was changed, cut, rolled back, or cannot be written
+│   ├── LedgerError           a ledger was changed, cut or rolled back
+│   │   └── LedgerRefusedError  a ledger cannot be used, and nothing tells that it was changed
 │   ├── RunError              a local run cannot start or go on as asked
 │   ├── BrokerError           Kafka cannot be had, started or kept running on this machine
 │   ├── LogError              the log is damaged, of a newer version, or asked for what it cannot do
@@ -123,7 +124,15 @@ class BudgetError(PermanentError):
 
 
 class LedgerError(PermanentError):
-    """A ledger was changed, cut, rolled back, or cannot be written."""
+    """A ledger was changed, cut or rolled back."""
+
+
+class LedgerRefusedError(LedgerError):
+    """A ledger cannot be used, and nothing tells that it was changed.
+
+    It cannot be written, clocks or versions differ, or what answers at its address is another program, or has another
+    key.
+    """
 
 
 class RunError(PermanentError):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from consilia.errors import LedgerError
+from consilia.errors import LedgerError, LedgerRefusedError
 from consilia.ledger.chain import REMEDY, Chain, Head
 from consilia.ledger.entries import AnyEntry
 from consilia.wire.identity import Identity
@@ -86,7 +86,7 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._file, before)
             message = f"the ledger {self.path} cannot be written: {error}."
-            raise LedgerError(
+            raise LedgerRefusedError(
                 message, remedy="Free space or repair its volume; nothing is released meanwhile."
             ) from error
         self._read, self._last = before + len(line), line

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from consilia.api import HospitalTaskSpec
 from consilia.api.privacy import Unit
-from consilia.errors import LedgerError, LedgerUnavailableError
+from consilia.errors import LedgerError, LedgerRefusedError, LedgerUnavailableError
 from consilia.ledger import requests
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
@@ -45,7 +45,7 @@ class RemoteLedger(PrivacyLedger):
 
     All methods raise, beside what `Ledger`'s do:
         LedgerUnavailableError: it does not answer now.
-        LedgerError: what answers there is not this hospital's ledger, or does not take the question.
+        LedgerRefusedError: what answers there is not this hospital's ledger, or does not take the question.
     """
 
     def __init__(self, url: str, identity: Identity) -> None:
@@ -163,7 +163,7 @@ class RemoteLedger(PrivacyLedger):
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             message = f"the ledger at {self.url} cannot be asked that: {place}: {first['msg']}."
-            raise LedgerError(message, remedy="Correct what is asked.") from error
+            raise LedgerRefusedError(message, remedy="Correct what is asked.") from error
 
     def _ask(self, question: requests.Question, kind: type[A]) -> A:
         """The answer, of the kind that belongs to the question."""
@@ -192,7 +192,7 @@ class RemoteLedger(PrivacyLedger):
             body, letter = requests.letter(asked, self._identity)
         except ValueError as error:
             message = f"the ledger at {self.url} cannot be asked: {error}."
-            raise LedgerError(message, remedy="Ask for less at once.") from error
+            raise LedgerRefusedError(message, remedy="Ask for less at once.") from error
         return self._read(self._delivered(letter), body)
 
     def _read(self, reply: bytes, body: str) -> requests.Answer:
@@ -246,9 +246,10 @@ class RemoteLedger(PrivacyLedger):
             message, remedy="Wait until its pod runs; if it does not come back, look at the pod's events and log."
         )
 
-    def _not_ours(self, reason: str) -> LedgerError:
+    def _not_ours(self, reason: str) -> LedgerRefusedError:
         message = f"what answers at {self.url} is not the ledger of {self._identity.name}: {reason}."
-        return LedgerError(message, remedy="Correct the address, or give the ledger and this program the same key.")
+        remedy = "Correct the address, or give the ledger and this program the same key."
+        return LedgerRefusedError(message, remedy=remedy)
 
 
 @contextmanager

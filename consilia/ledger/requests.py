@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from consilia.api import HospitalTaskSpec
 from consilia.api.privacy import Unit
 from consilia.api.scalars import Delta, PositiveDecimal, Sha256, ShortText
-from consilia.errors import BudgetError, LedgerError, ManifestError
+from consilia.errors import BudgetError, LedgerError, LedgerRefusedError, ManifestError
 from consilia.ledger.chain import Head
 from consilia.ledger.content import PIECES
 from consilia.ledger.entries import Count, JobName, Nonce
@@ -126,7 +126,7 @@ class Refused(_Said):
     """An error, with everything that it says where it is raised."""
 
     type: Literal["Refused"] = "Refused"
-    kind: Literal["Budget", "Ledger", "Manifest", "BadRequest"]
+    kind: Literal["Budget", "Ledger", "Unusable", "Manifest", "BadRequest"]
     message: str
     remedy: str = ""
     affords: Count = 0
@@ -138,6 +138,8 @@ class Refused(_Said):
         if isinstance(error, BudgetError):
             return cls(kind="Budget", message=error.message, remedy=error.remedy, affords=error.affords,
                        by_job=error.by_job)  # fmt: skip
+        if isinstance(error, LedgerRefusedError):
+            return cls(kind="Unusable", message=error.message, remedy=error.remedy)
         kind: Literal["Ledger", "Manifest"] = "Ledger" if isinstance(error, LedgerError) else "Manifest"
         return cls(kind=kind, message=error.message, remedy=error.remedy)
 
@@ -147,7 +149,8 @@ class Refused(_Said):
             return ManifestError(self.message, remedy=self.remedy)
         if self.kind == "Budget":
             return BudgetError(self.message, remedy=self.remedy, affords=self.affords, by_job=self.by_job)
-        return LedgerError(self.message, remedy=self.remedy)
+        kind = LedgerError if self.kind == "Ledger" else LedgerRefusedError
+        return kind(self.message, remedy=self.remedy)
 
 
 class NewSession(_Said):

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from consilia.api import Dataset
-from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerUnavailableError
+from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
 from consilia.ledger.interface import Budget, PrivacyLedger, Statement
@@ -71,10 +71,10 @@ async def look(context: Context, dataset: Dataset, document: Document, described
             return Account(findings=(_whole(), found), again=_SOON)
     except LedgerUnavailableError as error:
         return Account(findings=(patient(_not_now(context, namespace, error)),), again=_SOON)
-    except (ApiRefused, IdentityError) as error:
+    except (ApiRefused, IdentityError, LedgerRefusedError) as error:
         if isinstance(error, Conflict):
             raise
-        refused = Finding("Ready", False, "LedgerRefused", f"The hospital's ledger cannot be provided: {error}")
+        refused = Finding("Ready", False, "LedgerRefused", f"The hospital's ledger cannot be used: {error}")
         return Account(findings=(patient(refused),))
     except LedgerError as error:
         return Account(findings=_tampered(error))

@@ -14,6 +14,7 @@ from consilia.errors import (
     ConsiliaError,
     IdentityError,
     LedgerError,
+    LedgerRefusedError,
     LedgerUnavailableError,
     ManifestError,
 )
@@ -95,11 +96,11 @@ async def admit(context: Context, document: Document, task: HospitalTask, datase
         return _kept(known)
     try:
         promise = await _promise(context, document, task, dataset, known)
-    except LedgerUnavailableError as error:
+    except (LedgerUnavailableError, LedgerRefusedError, IdentityError) as error:
         return _not_now(document, known, error)
     except (BudgetError, ManifestError) as error:
         return Admitted(finding=Finding("Denied", True, _word(error), str(error)))
-    except (LedgerError, IdentityError) as error:
+    except LedgerError as error:
         context.look_at(DATASET, key.namespace, task.spec.dataset)
         return Admitted(finding=Finding("Admitted", False, "LedgerDamaged", str(error)), again=_NOW_AND_THEN)
     context.ledgers.promises[key] = promise
@@ -157,13 +158,15 @@ def _kept(promise: Promise) -> Admitted:
     return Admitted(finding=finding, statement=told, again=_NOW_AND_THEN)
 
 
-def _not_now(document: Document, known: Promise | None, error: LedgerUnavailableError) -> Admitted:
+def _not_now(document: Document, known: Promise | None, error: ConsiliaError) -> Admitted:
     """Who was let in goes on: the trainer itself waits for the ledger before it spends anything."""
     if holds(document.get("status", {}).get("conditions", ()), "Admitted"):
         finding = Finding("Admitted", True, "BudgetReserved", "The ledger keeps what this job needs.")
         return Admitted(finding=finding, statement=known.statement if known else None, again=_SOON)
-    message = f"It is asked again soon: {error}"
-    return Admitted(finding=Finding("Admitted", False, "LedgerUnavailable", message), again=_SOON)
+    if isinstance(error, LedgerUnavailableError):
+        finding = Finding("Admitted", False, "LedgerUnavailable", f"It is asked again soon: {error}")
+        return Admitted(finding=finding, again=_SOON)
+    return Admitted(finding=Finding("Admitted", False, "LedgerRefused", str(error)), again=_NOW_AND_THEN)
 
 
 async def release(

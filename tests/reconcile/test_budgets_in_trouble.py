@@ -2,7 +2,11 @@
 
 import base64
 import json
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from time import time
 
 import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
@@ -195,3 +199,68 @@ def test_a_namespace_that_was_made_anew_gets_a_whole_ledger(ready):
     ready.look()
     assert parts_of_the_ledger(ready) == made
     assert kinds.PVC in made
+
+
+class Sidecar(BaseHTTPRequestHandler):
+    """What stands between, and lets nobody through."""
+
+    def do_POST(self):
+        self.send_error(403, "RBAC: access denied")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def behind_a_sidecar(here):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sidecar) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        here.context.ledgers.address = lambda _: f"http://127.0.0.1:{server.server_port}"
+        yield
+        here.context.ledgers.address = lambda _: here.address
+        server.shutdown()
+
+
+@contextmanager
+def of_another_time(here):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("consilia.ledger.remote.time", lambda: time() + 400)
+        yield
+
+
+@contextmanager
+def without_its_key(here):
+    lost = here.api.gone(kinds.SECRET, NAME, "consilia-identity")
+    yield
+    here.api.put(lost)
+
+
+@contextmanager
+def on_a_full_volume(here):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("consilia.ledger.journal._write_all", full)
+        yield
+
+
+@pytest.mark.parametrize(
+    "trouble", [behind_a_sidecar, of_another_time, without_its_key, on_a_full_volume], ids=lambda each: each.__name__
+)
+def test_a_ledger_that_cannot_be_used_is_not_taken_for_tampered_with(ready, trouble):
+    first = ready.offer({**PRIVATE, "privacy": {"epsilon": "1"}})
+    ready.look()
+    with trouble(ready):
+        ready.apply({**CLAIMED, **BUDGETED, "privacyBudget.epsilon": "2.5"})
+        second = ready.offer({**PRIVATE, "privacy": {"epsilon": "1"}}, "second")
+        ready.look()
+        assert ready.says("Tampered") == ("False", "LedgerWhole")
+        assert ready.says("Ready")[0] == "True"
+        assert ready.trainer(first)
+        assert ready.task_says(second, "Admitted") == ("False", "LedgerRefused")
+        ready.apply({**CLAIMED, **BUDGETED}, "others")
+        ready.look()
+        assert not ready.trainer(second)
+    ready.look()
+    assert ready.task_says(second, "Admitted") == ("True", "BudgetReserved")

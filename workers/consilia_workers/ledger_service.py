@@ -121,7 +121,8 @@ class Desk:
         self._asked = Counter(
             "consilia_ledger_requests",
             "Questions to the ledger, each once, by what came of them: Answered; Budget, it affords no more; Ledger, "
-            "it cannot be trusted; BadRequest; NewSession, meant for an earlier process; Refused, from a stranger.",
+            "it cannot be trusted; Unusable, its volume is full or broken; BadRequest; NewSession, meant for an "
+            "earlier process; Refused, from a stranger.",
             ["question", "outcome"],
             registry=registry,
         )
