@@ -172,7 +172,7 @@ class Ledger(PrivacyLedger):
                 return
             if refused := job_refusal(known, job, plan):
                 self._deny(known, job, refused, "Job")
-            epsilon = f"{plan.epsilon:g}" if plan.epsilon else None
+            epsilon = repr(plan.epsilon) if plan.epsilon else None
             promised = Promised(account=known.name, job=job, releases=asked, epsilon=epsilon, delta=repr(plan.delta),
                                 until=until)  # fmt: skip
             self._journal.append(promised)

@@ -116,6 +116,11 @@ def test_a_job_that_named_an_epsilon_never_spends_more_however_large_the_budget(
     assert not ledger.state(account).exhausted
 
 
+def test_what_a_job_promised_is_on_record_to_the_last_digit(ledger):
+    ledger.admit(account_of(ledger), "job", plan(1, epsilon=1.2345674321))
+    assert float(entries(ledger)[-1].epsilon) == 1.2345674321
+
+
 def test_a_repeated_attempt_is_charged_and_leaves_room_for_what_others_were_promised(ledger):
     account = account_of(ledger)
     most = ledger.affords(account, "job", plan(1000))
