@@ -1,4 +1,4 @@
-"""How much noise finished updates get, beside what is exactly needed by the analytic Gaussian mechanism, or Laplace's."""
+"""How much noise finished updates get, beside what is needed: by the analytic Gaussian mechanism, or by Laplace."""
 
 import pytest
 from dp_accounting.pld.common import DifferentialPrivacyParameters
