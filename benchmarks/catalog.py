@@ -59,10 +59,10 @@ ALL = (
         Benchmark(
             name=f"private-{task.replace('_', '-')}",
             module="benchmarks.privacy",
-            options=f"{task} --samples 3",
+            options=f"{task} --samples {samples}",
             work=True,
         )
-        for task in ("stroke", "heart_failure", "heart_disease")
+        for task, samples in (("stroke", 1), ("heart_failure", 3), ("heart_disease", 3))
     ),
     Benchmark(name="log", module="benchmarks.log", options="--log kafka sqlite"),
     Benchmark(name="strategies", module="benchmarks.strategies", options="--hospitals 10"),
