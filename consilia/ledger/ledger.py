@@ -196,10 +196,13 @@ class Ledger(PrivacyLedger):
 
         Raises:
             BudgetError: the budget, or what the job promised, does not afford it.
+            LedgerError: something else was charged under that nonce.
         """
         with self._held() as chain:
             known = self._accounts.of(account)
             if (before := self._accounts.nonces.get(nonce)) is not None:
+                asked = (known.name, job, round_number, purpose, mechanism)
+                self._require_same(before, asked)
                 return self._charge(before, chain.head)
             if refused := release_refusal(known, job, mechanism):
                 self._deny(known, job, refused, "Round")
@@ -208,6 +211,12 @@ class Ledger(PrivacyLedger):
                              mechanism=mechanism, nonce=nonce)  # fmt: skip
             self._journal.append(entry)
             return self._charge(self._accounts.nonces[nonce], chain.head)
+
+    def _require_same(self, before: Reserved, asked: tuple[object, ...]) -> None:
+        name = self._accounts.of(before.account).name
+        if asked != (name, before.job, before.round, before.purpose, before.mechanism):
+            message = f"reservation {before.number} has that nonce, and is for something else that was asked earlier."
+            raise LedgerError(message, remedy="Ask for each release with a random nonce of its own.")
 
     def _charge(self, entry: Reserved, head: Head) -> Charge:
         told = statement(self._accounts.of(entry.account), entry.job)

@@ -147,6 +147,32 @@ def test_the_same_question_asked_twice_is_charged_once(ledger):
     )
 
 
+OTHERWISE = {
+    "account": lambda it, other: it.reserve(other, "job", 1, ROUND, nonce="0" * 32),
+    "job": lambda it, other: it.reserve(it.find("heart"), "another", 1, ROUND, nonce="0" * 32),
+    "round": lambda it, other: it.reserve(it.find("heart"), "job", 2, ROUND, nonce="0" * 32),
+    "purpose": lambda it, other: it.reserve(it.find("heart"), "job", 1, ROUND, nonce="0" * 32, purpose="Evaluation"),
+    "mechanism": lambda it, other: it.reserve(it.find("heart"), "job", 1, ROUND.times(2), nonce="0" * 32),
+}
+
+
+@pytest.mark.parametrize("ask", OTHERWISE.values(), ids=OTHERWISE)
+def test_another_question_with_the_same_nonce_is_not_taken_for_paid(ledger, ask):
+    charge = ledger.reserve(account_of(ledger), "job", 1, ROUND, nonce="0" * 32)
+    other = account_of(ledger, dataset="lungs")
+
+    with pytest.raises(LedgerError, match=f"reservation {charge.reservation} has that nonce"):
+        ask(ledger, other)
+
+
+def test_a_question_is_the_same_after_its_account_was_joined_with_another(ledger):
+    account_of(ledger, dataset="older")
+    account = account_of(ledger)
+    charge = ledger.reserve(account, "job", 1, ROUND, nonce="0" * 32)
+    ledger.register("heart", content("older"), "Record")
+    assert ledger.reserve(account, "job", 1, ROUND, nonce="0" * 32).reservation == charge.reservation
+
+
 def test_one_charge_pays_for_one_output(ledger):
     charge = reserve(ledger, account_of(ledger))
     head = ledger.commit(charge.reservation, "sha256:" + "1" * 64)
