@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from consilia.errors import BudgetError
 from consilia.ledger.content import Content
 from consilia.ledger.interface import Budget
 from consilia.ledger.ledger import Ledger
@@ -47,6 +48,15 @@ def account_of(ledger, epsilon="3", dataset="heart"):
 
 def reserve(ledger, account, job="job", round_number=1, mechanism=ROUND):
     return ledger.reserve(account, job, round_number, mechanism, nonce=secrets.token_hex(16))
+
+
+def spend_all(ledger, account):
+    for number in range(1, 1000):
+        try:
+            reserve(ledger, account, round_number=number)
+        except BudgetError as refused:
+            return refused
+    raise AssertionError("there was no end of it")
 
 
 class Deadly:
