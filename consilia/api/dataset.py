@@ -216,6 +216,9 @@ class DatasetStatus(Status):
         default=None, description="What the ledger knows the data by, whatever its name."
     )
     size: ShortText | None = Field(default=None, description="How many records it has, as a range.")
+    budget: DecimalString | None = Field(
+        default=None, description="ε that all jobs together may ever spend, by the ledger: it may be less than asked."
+    )
     spent: DecimalString | None = Field(default=None, description="ε spent by all jobs.")
     reserved: DecimalString | None = Field(default=None, description="ε promised to running jobs.")
     available: DecimalString | None = Field(default=None, description="ε that is left.")

@@ -166,6 +166,8 @@ def figures(name: str, told: Statement) -> dict[str, Any]:
     if name in told.datasets:
         found["fingerprint"] = told.fingerprints[told.datasets.index(name)]
     amounts = {"spent": amount(told.spent), "reserved": amount(max(0.0, told.reserved))} if _finite(told) else {}
+    if told.epsilon is not None:
+        amounts["budget"] = amount(told.epsilon, up=False)
     if told.available is not None:
         amounts["available"] = amount(told.available, up=False)
     return found | amounts

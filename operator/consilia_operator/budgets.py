@@ -45,5 +45,6 @@ class Budgets(Collector):
 
 
 def budget_of(dataset: Document) -> float:
-    """Its ε; infinity if it has none."""
-    return float(dataset["spec"].get("privacyBudget", {}).get("epsilon", inf))
+    """Its ε by the ledger, which may know of one that the spec does not name, or else by the spec; infinity if none."""
+    asked = dataset["spec"].get("privacyBudget", {}).get("epsilon", inf)
+    return float(dataset.get("status", {}).get("budget", asked))

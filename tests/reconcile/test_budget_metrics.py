@@ -27,5 +27,8 @@ def test_each_dataset_has_its_series_and_one_that_is_gone_has_none():
     assert [value(name, "well") for name in names] == [inf, 0, 0]
     assert [value(name, "spent") for name in names] == [3, 1, 0]
     assert [value(name, "changed") for name in names] == [3, 0, 1]
+    well["status"] = {"budget": "2"}
+    spent["status"] |= {"budget": "1.5"}
+    assert [value("epsilon_budget", name) for name in ("well", "spent")] == [2, 1.5], "the ledger's, not the spec's"
     there.remove(spent)
     assert value("epsilon_budget", "spent") is None

@@ -113,7 +113,7 @@ def test_a_budget_that_was_raised_by_recreating_needs_an_approval(ready):
     more = {"publicSize": 1000, "privacyBudget": {"epsilon": "8", "delta": "1e-5"}}
     ready.ready(more)
     assert ready.says("Ready") == ("False", "BudgetNotApproved")
-    assert ready.status()["available"] == "3"
+    assert (ready.status()["budget"], ready.status()["available"]) == ("3", "3")
     agreed = {"epsilon": "8", "by": "ethics committee", "reason": "a second study"}
     ready.apply({**CLAIMED, **more, "privacyBudget.approval": agreed})
     ready.look()
