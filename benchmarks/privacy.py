@@ -139,7 +139,7 @@ def _private(plan: Plan, recipe: Recipe, epsilon: float) -> Plan:
 
 def most_spent(samples: Sequence[Report]) -> float:
     """By any hospital in any of the trainings."""
-    return max(max(closed.epsilon.values()) for each in samples for seed in each.seeds for closed in seed.rounds)
+    return max(max(seed.spent.values()) for each in samples for seed in each.seeds)
 
 
 def as_text(curve: Curve) -> str:
