@@ -87,7 +87,7 @@ def test_a_service_killed_at_any_moment_loses_nothing_and_charges_nothing_twice(
         for number in range(100):
             charges.append(purse.reserve(number, "Training"))
             told = insist(ledger.state, purse.account, "job")
-            assert purse.epsilon() == rounded_up(round(told.spent_by_job, 6))
+            assert purse.epsilon() == rounded_up(told.spent_by_job)
             purse.commit(charges[-1], OUTPUT)
     assert [each.number for each in of("Reserved")] == charges
     assert [each.reservation for each in of("Committed")] == charges

@@ -121,7 +121,7 @@ class Purse:
 
     def epsilon(self) -> str | None:
         """What the job has spent here so far, rounded up."""
-        return rounded_up(round(self._spent, 6)) if self._spent else "0"
+        return rounded_up(self._spent) if self._spent else "0"
 
     def head(self) -> Head | None:
         """Where the ledger ended when it was asked last."""
