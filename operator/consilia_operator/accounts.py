@@ -17,6 +17,7 @@ from consilia_operator.conditions import Finding, amount, condition
 from consilia_operator.context import Context
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, DEPLOYMENT, HOSPITAL, POD
+from consilia_operator.manifests import pod
 from consilia_operator.manifests.ledger import COMPONENT_NAME
 from consilia_operator.names import COMPONENT, LEDGER
 from consilia_operator.store import Document, Key
@@ -66,9 +67,10 @@ async def look(context: Context, dataset: Dataset, document: Document, described
     try:
         await context.ledgers.provide(namespace)
         told = await context.ledgers.ask(namespace, questions)
-        if inspection and not known:
-            found = patient(await inspections.inspect(context, inspection))
-            return Account(findings=(_whole(), found), again=_SOON)
+        if inspection and told.statement is None:
+            # An older copy of the ledger, that somebody accepted, may know less than was inspected.
+            found = await inspections.inspect(context, inspection, anew=known)
+            return Account(findings=(_whole(), found if known else patient(found)), again=_SOON)
     except LedgerUnavailableError as error:
         return Account(findings=(patient(_not_now(context, namespace, error)),), again=_SOON)
     except (ApiRefused, IdentityError, LedgerRefusedError) as error:
@@ -88,7 +90,11 @@ def _questions(ledger: PrivacyLedger, *, dataset: Dataset, heads: Sequence[Head]
     if not known:
         return _Told(None)
     name, refused = dataset.metadata.name, None
-    account = ledger.find(name) or ledger.register(name, _by_name(name), dataset.spec.unit)
+    account = ledger.find(name)
+    if account is None:
+        if pod.data(dataset.spec.source) is not None:
+            return _Told(None)
+        account = ledger.register(name, _by_name(name), dataset.spec.unit)
     if budget := dataset.spec.privacy_budget:
         agreed = budget.approval if budget.approval and budget.approval.epsilon == budget.epsilon else None
         wanted = Budget(

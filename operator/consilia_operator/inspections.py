@@ -46,10 +46,10 @@ def observe(context: Context, dataset: Dataset, document: Document) -> Inspectio
     return Inspection(parts, context.store.get(key))
 
 
-async def inspect(context: Context, found: Inspection) -> Finding:
-    """See that it is under way; how it is."""
+async def inspect(context: Context, found: Inspection, *, anew: bool = False) -> Finding:
+    """See that it is under way; how it is. `anew`: whatever came of an earlier one."""
     documents = inspection.documents(found.parts, context.settings)
-    if found.job is not None and (found.outdated or _made_otherwise(found.job, documents[-1])):
+    if found.job is not None and (anew or found.outdated or _made_otherwise(found.job, documents[-1])):
         metadata = found.job["metadata"]
         await context.applying.delete(JOB, metadata["namespace"], metadata["name"], uid=metadata["uid"])
         return Finding("Ready", False, "Inspecting", "The inspection that was begun before is cleared away.")

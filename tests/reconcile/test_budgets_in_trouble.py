@@ -12,6 +12,8 @@ import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
 from observed import joined
 
+from consilia.ledger.chain import Head
+from consilia.ledger.ledger import Ledger
 from consilia_operator import kinds
 from consilia_operator.conditions import condition
 
@@ -264,3 +266,19 @@ def test_a_ledger_that_cannot_be_used_is_not_taken_for_tampered_with(ready, trou
         assert not ready.trainer(second)
     ready.look()
     assert ready.task_says(second, "Admitted") == ("True", "BudgetReserved")
+
+
+def test_data_that_an_older_copy_of_the_ledger_does_not_know_is_looked_at_again(here):
+    here.start_ledger()
+    with here.rolled_back():
+        here.ready()
+    before, lost = here.status()["fingerprint"], Head(here.status()["ledgerEntries"], here.status()["ledgerHead"])
+    Ledger(here.folder / "ledger", here.identity).accept_gap([lost], "the data officer", "the disk was lost")
+    here.look()
+    assert here.says("Ready") == ("False", "Inspecting")
+    here.look()
+    here.inspect()
+    here.look()
+    assert here.says("Ready") == ("True", "Inspected")
+    assert here.status()["fingerprint"] == before
+    assert here.says("Exhausted") == ("True", "LedgerGap")
