@@ -42,8 +42,15 @@ def _once(mechanism: Mechanism) -> Curve:
 
     accountant = RdpAccountant(ORDERS)
     accountant.compose(_event(mechanism))
-    found = np.array(accountant.rdp, dtype=np.float64)
+    # Where much noise leaves nothing but rounding errors, the library's figures are below 0: no release pays back.
+    found = np.maximum(unknown_is_infinite(np.array(accountant.rdp, dtype=np.float64)), 0)
     found.flags.writeable = False
+    return found
+
+
+def unknown_is_infinite(total: Curve) -> Curve:
+    """The same, but at an order whose figure is no number nothing is bounded."""
+    found: Curve = np.where(np.isnan(total), np.inf, total)
     return found
 
 
@@ -61,7 +68,7 @@ def epsilon(total: Curve, delta: float) -> float:
         return 0.0
     from dp_accounting.rdp.rdp_privacy_accountant import compute_epsilon  # noqa: PLC0415 (as above)
 
-    found, _order = compute_epsilon(ORDERS, total, delta)
+    found, _order = compute_epsilon(ORDERS, unknown_is_infinite(total), delta)
     return float(found)
 
 

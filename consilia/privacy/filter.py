@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from consilia.privacy.accounting import ORDERS, Curve
+from consilia.privacy.accounting import ORDERS, Curve, unknown_is_infinite
 
 _SHARES = ((0.8, 0.75), (0.5, 0.10), (0.3, 0.05))
 """Which orders get how much of δ. The first number is the order's place between 1 and the best for a Gaussian
@@ -55,7 +55,7 @@ class PrivacyFilter:
 
     def spent(self, total: Curve) -> float:
         """The ε that the filter counts for all that was released; never below what an accountant tells afterwards."""
-        return max(0.0, float((total + self.conversion).min())) if total.any() else 0.0
+        return max(0.0, float((unknown_is_infinite(total) + self.conversion).min())) if total.any() else 0.0
 
     def admits(self, total: Curve) -> bool:
         """Whether so much may have been released in all."""

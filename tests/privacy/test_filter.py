@@ -113,3 +113,23 @@ def test_the_orders_are_those_that_ledgers_were_begun_with(epsilon, delta):
 
     for order, distance in zip(found, distances, strict=True):
         assert distance[order == ORDERS][0] == pytest.approx(distance.min(), abs=1e-9)
+
+
+@pytest.mark.parametrize("orders", [slice(None), slice(1), slice(50, 90)])
+def test_what_is_no_number_counts_as_infinite(orders):
+    total, rule = curve(sampled_gaussian(1.1, 0.01, 100)).copy(), PrivacyFilter.of(1e9, 1e-5)
+    total[orders] = np.nan
+    known = ~np.isnan(total)
+
+    assert rule.spent(total) == min(total[known] + rule.conversion[known], default=np.inf)
+    assert rule.admits(total) == known.any()
+    assert epsilon(total, 1e-5) >= epsilon(curve(sampled_gaussian(1.1, 0.01, 100)), 1e-5)
+    assert known.any() or epsilon(total, 1e-5) == np.inf
+
+
+@pytest.mark.parametrize("noise", [1e4, 1e6])
+def test_no_release_pays_anything_back_however_much_noise_it_has(noise):
+    for kind in ("Gaussian", "Laplace"):
+        assert curve(Mechanism(kind=kind, noise_multiplier=repr(noise))).min() >= 0
+    for rate in (1e-9, 1e-3, 0.5):
+        assert curve(sampled_gaussian(noise, rate, 10_000)).min() >= 0
