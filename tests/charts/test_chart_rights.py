@@ -215,6 +215,20 @@ def test_to_raise_a_budget_is_a_right_that_nobody_has_by_editing():
     assert not {"raisebudget", "deleteledger"} & {verb for each in others for _, _, verb in granted(each["rules"])}
 
 
+APPROVERS = {"cluster": (MODES["cluster"], [None]), "some namespaces": (MODES["namespaces"], HOSPITALS)}
+
+
+@pytest.mark.parametrize("users", [True, False], ids=["with users' roles", "without"])
+@pytest.mark.parametrize(("values", "places"), APPROVERS.values(), ids=APPROVERS.keys())
+def test_whoever_guards_budgets_brings_the_role_that_may_raise_them(values, places, users):
+    documents = render(values | {"rbac": {"userRoles": users}})
+    found = [each for each in roles(documents) if each["metadata"]["name"] == "consilia-budget-approver"]
+    assert [each["metadata"].get("namespace") for each in found] == places
+    assert all(("consilia.dev", "datasets", "raisebudget") in granted(each["rules"]) for each in found)
+    unguarded = render(values | {"admission": {"enabled": False}})
+    assert "consilia-budget-approver" not in {each["metadata"]["name"] for each in roles(unguarded)}
+
+
 @each_mode
 def test_the_operator_cannot_delete_what_holds_a_ledger(values):
     for _, role in operators(render(values)):
