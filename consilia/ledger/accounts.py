@@ -3,6 +3,7 @@
 from collections import ChainMap, Counter
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import reduce
 
 from consilia.api.privacy import Unit
@@ -24,6 +25,7 @@ from consilia.ledger.entries import (
     Reserved,
     Returned,
 )
+from consilia.ledger.journal import instant, moment
 from consilia.privacy.accounting import Curve, curve, nothing
 from consilia.privacy.filter import PrivacyFilter
 from consilia.privacy.mechanisms import Mechanism
@@ -44,6 +46,8 @@ class JobAccount:
     """How often each was charged, in steps."""
     until: str = ""
     """The end of its lease; empty where nothing is promised."""
+    lease: timedelta = timedelta()
+    """How long the promise lasts from when the job was heard of last: it was asked for, renewed, or charged from."""
     epsilon: float | None = None
     """What it promised to spend at most, if it named an ε."""
     delta: float = UNSAID_DELTA
@@ -233,6 +237,8 @@ class Accounts:
         job = account.jobs.setdefault(entry.job, JobAccount())
         job.spent[entry.mechanism.once] += entry.mechanism.steps
         job.rounds.add(entry.round)
+        if job.until:
+            job.until = max(job.until, moment(instant(entry.at) + job.lease))
         self.reserved[entry.number] = self.nonces[entry.nonce] = entry
         self.attempts[entry.job, entry.round, entry.purpose] += 1
 
@@ -279,10 +285,11 @@ def _set_budget(account: Account, entry: BudgetSet) -> None:
 def _keep(job: JobAccount, entry: Promised | Renewed | Returned) -> None:
     match entry:
         case Promised():
-            job.promised, job.until = steps_of(entry.releases), entry.until
+            job.promised = steps_of(entry.releases)
+            job.until, job.lease = entry.until, instant(entry.until) - instant(entry.at)
             job.epsilon, job.delta = float(entry.epsilon) if entry.epsilon else None, float(entry.delta)
         case Renewed():
-            job.until = entry.until
+            job.until, job.lease = entry.until, instant(entry.until) - instant(entry.at)
         case Returned():
             job.until = ""
 
@@ -315,6 +322,7 @@ def _one(one: JobAccount, other: JobAccount) -> JobAccount:
         promised=one.promised + other.promised,
         spent=one.spent + other.spent,
         until=max(one.until, other.until),
+        lease=max(one.lease, other.lease),
         epsilon=min(promised, default=None),
         delta=min(one.delta, other.delta),
         rounds=one.rounds | other.rounds,

@@ -110,7 +110,7 @@ class Promised(Entry):
     delta: Delta
     """The δ that goes with it."""
     until: Moment
-    """The lease: then the rest is free again, unless it was renewed."""
+    """The lease: then the rest is free again, unless it was renewed or something was charged from it since."""
 
 
 class Renewed(Entry):

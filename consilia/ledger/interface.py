@@ -13,7 +13,7 @@ from consilia.privacy.mechanisms import Mechanism
 from consilia.privacy.plan import JobPlan
 
 LEASE = timedelta(hours=24)
-"""How long a promise lasts that nobody renews."""
+"""How long a promise lasts from which nothing is charged, and that nobody renews."""
 Purpose = Literal["Training", "Evaluation"]
 
 

@@ -1,7 +1,7 @@
 """A ledger in use: what is afforded, charged, given back and denied."""
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from ledgers import ROUND, account_of, budget, content, open_ledger, plan, reserve, spend_all
 
 from consilia.errors import BudgetError, LedgerError
+from consilia.ledger.accounts import Accounts
 from consilia.ledger.content import Content
+from consilia.ledger.entries import AccountOpened, Promised, Reserved, Returned
 from consilia.ledger.journal import read_entries
 from consilia.privacy.accounting import curve, epsilon
 from consilia.privacy.mechanisms import Mechanism
@@ -225,6 +227,46 @@ def test_an_account_hides_one_unit_only(ledger):
 
     with pytest.raises(LedgerError, match="for each Record, not for each Patient"):
         ledger.register("heart", content(), "Patient")
+
+
+def test_a_charge_renews_the_promise_that_it_is_made_from():
+    accounts, name = Accounts(), "0" * 16
+    charge = Reserved(
+        number=3, at="2026-03-02T09:00:00Z", account=name, job="job", round=1, purpose="Training", attempt=1,
+        mechanism=ROUND, nonce="0" * 32,
+    )  # fmt: skip
+    for entry in (
+        AccountOpened(account=name, unit="Record"),
+        Promised(at="2026-03-01T10:00:00Z", account=name, job="job", releases=[ROUND.times(5)], delta="1e-5",
+                 until="2026-03-02T10:00:00Z"),
+        charge,
+    ):  # fmt: skip
+        accounts.take_in(entry)
+    assert accounts.of(name).job("job").until == "2026-03-03T09:00:00Z"
+
+    accounts.take_in(Returned(account=name, job="job", reason="Finished"))
+    accounts.take_in(charge.model_copy(update={"number": 4, "nonce": "1" * 32}))
+    assert accounts.of(name).job("job").until == ""
+
+
+def test_a_job_that_goes_on_charging_keeps_its_promise_for_days(ledger, monkeypatch):
+    clock = [datetime(2026, 3, 1, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return clock[0]
+
+    for module in ("consilia.ledger.ledger.datetime", "consilia.ledger.journal.datetime"):
+        monkeypatch.setattr(module, Clock)
+    account = account_of(ledger)
+    ledger.admit(account, "job", plan(5))
+    for number in range(1, 5):
+        clock[0] += timedelta(hours=20)
+        reserve(ledger, account, round_number=number)
+    assert ledger.state(account, "job").reserved_for_job > 0
+    clock[0] += timedelta(hours=25)
+    assert ledger.state(account, "job").reserved_for_job == 0
 
 
 @pytest.mark.parametrize("unit", ["Record", "Patient"])
