@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from consilia.api import Dataset
+from consilia.api.dataset import BudgetApproval, PrivacyBudget
 from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
@@ -96,7 +97,7 @@ def _questions(ledger: PrivacyLedger, *, dataset: Dataset, heads: Sequence[Head]
             return _Told(None)
         account = ledger.register(name, _by_name(name), dataset.spec.unit)
     if budget := dataset.spec.privacy_budget:
-        agreed = budget.approval if budget.approval and budget.approval.epsilon == budget.epsilon else None
+        agreed = _agreed(budget)
         wanted = Budget(
             epsilon=budget.epsilon,
             delta=budget.delta,
@@ -110,6 +111,12 @@ def _questions(ledger: PrivacyLedger, *, dataset: Dataset, heads: Sequence[Head]
         except BudgetError as error:
             refused = error
     return _Told(ledger.state(account), refused)
+
+
+def _agreed(budget: PrivacyBudget) -> BudgetApproval | None:
+    """The approval, if it is of this budget: of the same number, in whatever digits."""
+    approval = budget.approval
+    return approval if approval and float(approval.epsilon) == float(budget.epsilon) else None
 
 
 def _by_name(dataset: str) -> Content:
@@ -144,12 +151,19 @@ def _tampered(error: LedgerError) -> tuple[Finding, ...]:
 def _account(dataset: Dataset, told: Statement, refused: BudgetError | None, described: Finding) -> Account:
     ready = described if dataset.spec.source.builtin is not None else _ready()
     if refused:
-        message = f"The budget is larger than the ledger's: {refused}"
-        ready = Finding("Ready", False, "BudgetNotApproved", f"{message} Set spec.privacyBudget.approval, or lower it.")
+        message = f"The budget is larger than the ledger's: {refused} {_what_to_approve(dataset.spec.privacy_budget)}"
+        ready = Finding("Ready", False, "BudgetNotApproved", message)
     if told.unit != dataset.spec.unit:
         message = f"The ledger counts each {told.unit} of this data. Make the Dataset anew with unit: {told.unit}."
         ready = Finding("Ready", False, "UnitDiffers", message)
     return Account(findings=(_whole(), ready, _exhausted(told)), figures=figures(dataset.metadata.name, told))
+
+
+def _what_to_approve(budget: PrivacyBudget | None) -> str:
+    if budget and budget.approval and not _agreed(budget):
+        asked, agreed = budget.epsilon, budget.approval.epsilon
+        return f"Its approval is of ε = {agreed}, not of {asked}: have both say the same."
+    return "Set spec.privacyBudget.approval, or lower it."
 
 
 def _ready() -> Finding:

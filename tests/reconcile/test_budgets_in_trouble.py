@@ -282,3 +282,13 @@ def test_data_that_an_older_copy_of_the_ledger_does_not_know_is_looked_at_again(
     assert here.says("Ready") == ("True", "Inspected")
     assert here.status()["fingerprint"] == before
     assert here.says("Exhausted") == ("True", "LedgerGap")
+
+
+@pytest.mark.parametrize(("approved", "ready_then"), [("8.0", True), ("80e-1", True), ("5", False)])
+def test_an_approval_is_of_a_number_in_whatever_digits(ready, approved, ready_then):
+    agreed = {"epsilon": approved, "by": "ethics committee", "reason": "a second study"}
+    ready.apply({**CLAIMED, **BUDGETED, "privacyBudget.epsilon": "8", "privacyBudget.approval": agreed})
+    ready.look()
+    told = condition(ready.status()["conditions"], "Ready")
+    assert (told["status"] == "True") is ready_then
+    assert ("Its approval is of ε = 5, not of 8" in told["message"]) is not ready_then
