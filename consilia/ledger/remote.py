@@ -48,14 +48,16 @@ class RemoteLedger(PrivacyLedger):
         LedgerRefusedError: what answers there is not this hospital's ledger, or does not take the question.
     """
 
-    def __init__(self, url: str, identity: Identity) -> None:
+    def __init__(self, url: str, identity: Identity, patience: float | None = None) -> None:
         """`url` is http://host:port; `identity` is the hospital's. Nothing is asked yet.
+
+        An answer may take `patience` seconds, by default 30, and as long again where the first got lost.
 
         Raises:
             LedgerError: it is no such address.
         """
         self.url, (self._host, self._port) = url, _place(url)
-        self._identity, self._session = identity, ""
+        self._identity, self._session, self._patience = identity, "", patience
 
     def content_key(self) -> bytes:
         """What digests of data are keyed with: 32 secret bytes of this ledger's own."""
@@ -223,7 +225,7 @@ class RemoteLedger(PrivacyLedger):
                 connection.connect()
             except OSError as error:
                 raise self._unavailable(str(error)) from error
-            with _hurried(connection.sock):
+            with _hurried(connection.sock, self._patience or _ANSWER):
                 headers = {"Content-Type": "application/json", "Connection": "close"}
                 connection.request("POST", "/ask", letter, headers)
                 response = connection.getresponse()
@@ -253,15 +255,15 @@ class RemoteLedger(PrivacyLedger):
 
 
 @contextmanager
-def _hurried(connection: socket.socket) -> Iterator[None]:
-    """All that is said and heard within has `_ANSWER` seconds together, however slowly it trickles."""
+def _hurried(connection: socket.socket, patience: float) -> Iterator[None]:
+    """All that is said and heard within has `patience` seconds together, however slowly it trickles."""
 
     def hang_up() -> None:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    connection.settimeout(_ANSWER)
-    watch = Timer(_ANSWER, hang_up)
+    connection.settimeout(patience)
+    watch = Timer(patience, hang_up)
     watch.daemon = True
     watch.start()
     try:

@@ -71,7 +71,8 @@ async def look(context: Context, dataset: Dataset, document: Document, described
         if inspection and told.statement is None:
             # An older copy of the ledger, that somebody accepted, may know less than was inspected.
             found = await inspections.inspect(context, inspection, anew=known)
-            return Account(findings=(_whole(), found if known else patient(found)), again=_SOON)
+            again = _NOW_AND_THEN if found.reason == "InspectionFailed" else _SOON
+            return Account(findings=(_whole(), found if known else patient(found)), again=again)
     except LedgerUnavailableError as error:
         return Account(findings=(patient(_not_now(context, namespace, error)),), again=_SOON)
     except (ApiRefused, IdentityError, LedgerRefusedError) as error:

@@ -23,6 +23,8 @@ from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Key
 
 T = TypeVar("T")
+_PATIENCE, _LONG, _LEFT_ALONE = 10.0, 1.0, 30.0
+"""So long may an answer take, in seconds; an outage that took long is a ledger that hangs; so long it is left alone."""
 _DOUBTED_AGAIN = 60.0
 """An outage may last: what runs a ledger is not applied anew at every question, but once in so many seconds."""
 
@@ -58,6 +60,8 @@ class Ledgers:
     promises: dict[Key, Promise] = field(default_factory=dict)
     """By HospitalTask. What an earlier process knew is found out again; what nobody knows is free after a day."""
     _claimed: set[str] = field(default_factory=set)
+    _hanging: dict[str, float] = field(default_factory=dict)
+    """Until when a ledger that did not answer is not asked again."""
     _doubted: dict[str, float] = field(default_factory=dict)
     """When what runs a ledger was last taken for gone."""
 
@@ -83,11 +87,28 @@ class Ledgers:
             IdentityError: the hospital's key cannot be read.
         """
         asker = Identity(namespace, private_key(await identity(self.api, namespace)))
+        self._see_whether_it_hangs(namespace)
+        began, hung = monotonic(), False
         try:
-            return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), asker))
+            return await asyncio.to_thread(questions, RemoteLedger(self.address(namespace), asker, _PATIENCE))
         except LedgerUnavailableError:
+            hung = monotonic() - began >= _LONG
             self._doubt(namespace)
             raise
+        finally:
+            self._hanging.pop(namespace, None)
+            if hung:
+                self._hanging[namespace] = monotonic() + _LEFT_ALONE
+
+    def _see_whether_it_hangs(self, namespace: str) -> None:
+        """One that hangs keeps a worker waiting for each question: it is asked now and then, and by one worker."""
+        until = self._hanging.get(namespace)
+        if until is None:
+            return
+        if (left := until - monotonic()) > 0:
+            message = f"the ledger of {namespace} did not answer in time."
+            raise LedgerUnavailableError(message, remedy=f"It is asked again in {left:.0f} seconds.")
+        self._hanging[namespace] = monotonic() + 2 * _PATIENCE
 
     def _doubt(self, namespace: str) -> None:
         """Have all of it made again: the namespace may be another of the same name, and the claim went with the old."""

@@ -1,12 +1,14 @@
 """What of a hospital's privacy budget must hold when things go wrong: outages, refusals, changes in the middle."""
 
+import asyncio
 import base64
 import json
+import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from time import time
+from time import monotonic, time
 
 import pytest
 from hospital_in_memory import BUDGETED, CLAIMED, HUB, NAME, PRIVATE
@@ -14,8 +16,9 @@ from observed import joined
 
 from consilia.ledger.chain import Head
 from consilia.ledger.ledger import Ledger
-from consilia_operator import kinds
+from consilia_operator import datasets, kinds, ledgers
 from consilia_operator.conditions import condition
+from consilia_operator.store import Key
 
 
 def test_a_job_whose_promise_was_given_back_needs_another_before_it_is_trained_again(ready):
@@ -292,3 +295,40 @@ def test_an_approval_is_of_a_number_in_whatever_digits(ready, approved, ready_th
     told = condition(ready.status()["conditions"], "Ready")
     assert (told["status"] == "True") is ready_then
     assert ("Its approval is of ε = 5, not of 8" in told["message"]) is not ready_then
+
+
+@contextmanager
+def hanging(here):
+    """Connections are taken, and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here.context.ledgers.address = lambda _: f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield
+        here.context.ledgers.address = lambda _: here.address
+
+
+def test_a_ledger_that_hangs_is_asked_once_in_a_while(ready, monkeypatch):
+    monkeypatch.setattr(ledgers, "_PATIENCE", 0.1)
+    monkeypatch.setattr(ledgers, "_LONG", 0.1)
+    key = ready.offer(PRIVATE)
+    with hanging(ready):
+        ready.look()
+        began = monotonic()
+        for _ in range(5):
+            ready.look()
+        assert monotonic() - began < 0.5, "nobody waits for it"
+        assert ready.task_says(key, "Admitted") == ("False", "LedgerUnavailable")
+        assert "did not answer in time. It is asked again in" in ready.told(key, "Admitted")
+        monkeypatch.setattr(ledgers, "_LEFT_ALONE", 0.0)
+        ready.context.ledgers._hanging[NAME] = monotonic()
+    ready.look()
+    assert ready.task_says(key, "Admitted") == ("True", "BudgetReserved")
+
+
+def test_an_inspection_that_failed_is_looked_at_now_and_then(here):
+    here.start_ledger().apply({**CLAIMED, **BUDGETED})
+    here.look()
+    here.ended("patients-inspection", "Failed")
+    here._sync()
+    again = asyncio.run(datasets.reconcile(here.context, Key(kinds.DATASET, NAME, "patients")))
+    assert here.says("Ready") == ("False", "InspectionFailed")
+    assert again >= 60
