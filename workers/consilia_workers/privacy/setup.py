@@ -14,6 +14,7 @@ from consilia.errors import ManifestError, TaskError
 from consilia.ledger.content import Content, content_of, content_of_bytes
 from consilia.ledger.interface import PrivacyLedger
 from consilia.privacy.plan import JobPlan, make_plan, noise_over_clipping_norm
+from consilia.wire.identity import canonical
 from consilia_workers.audit.own import OwnAudit
 from consilia_workers.figures import KeptMetrics, Metrics, OpenMetrics
 from consilia_workers.learner import LocalLearner
@@ -132,12 +133,19 @@ def _cohort(found: Prepared) -> Cohort:
 
 
 def _content(found: Prepared, key: bytes) -> Content:
-    """What the ledger knows the data by: its files, or for data that lies in none, the records."""
-    if found.settings.data is not None:
-        return content_of(found.settings.data, key)
-    if found.in_the_dark:
-        return content_of_bytes(f"{found.settings.hospital}/{found.job.spec.dataset}".encode(), key)
-    return content_of_bytes(b"".join(_bytes(found.records[split]) for split in Split), key)
+    """What the ledger knows the data by: its files; or, for data that a task brings along, the task, and the records.
+
+    The task alone is all that is seen of data that is learned from in the dark. It goes before the data set's name,
+    which anybody may change, and leaves out what the task is made with, which the researcher changes from job to job.
+    """
+    settings = found.settings
+    if settings.data is not None:
+        return content_of(settings.data, key)
+    brought = [settings.hospital, found.job.spec.task.entrypoint, dict(settings.data_parameters)]
+    source = content_of_bytes(canonical(brought), key)
+    records = b"".join(_bytes(found.records[split]) for split in Split) if found.records else b""
+    known = content_of_bytes(records, key) if records else source
+    return Content(known.fingerprint, (source.fingerprint.removeprefix("sha256:")[:16],))
 
 
 def _bytes(records: Records) -> bytes:
