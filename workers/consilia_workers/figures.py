@@ -3,10 +3,12 @@
 import json
 from math import isfinite
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from consilia.api import FederatedJob
 from consilia_workers.learner import LocalLearner
+
+_END = "\n"
 
 
 class Metrics(Protocol):
@@ -40,13 +42,28 @@ class KeptMetrics:
         """Nothing."""
         line = json.dumps({"rounds": rounds, "metrics": self._metrics.of(model, rounds)})
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+            file.write(f"{'' if _whole(self._path) else _END}{line}{_END}")
         return {}
 
 
 def read_kept(path: Path) -> dict[int, dict[str, float]]:
-    """What a hospital has kept of a job, by how many rounds the model had seen; the last word on each."""
+    """What a hospital has kept of a job, by how many rounds the model had seen; the last word on each.
+
+    A line that a crash cut short is left out: the trainer has judged that model again since, or will.
+    """
     if not path.exists():
         return {}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {line["rounds"]: line["metrics"] for line in lines}
+    found = [_said(line) for line in path.read_bytes().split(b"\n")]
+    return {line["rounds"]: line["metrics"] for line in found if line is not None}
+
+
+def _whole(path: Path) -> bool:
+    """Whether the last line has its end."""
+    return path.read_bytes()[-1:] in {b"", b"\n"}
+
+
+def _said(line: bytes) -> Any:  # noqa: ANN401 (of JSON)
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
