@@ -17,8 +17,9 @@ from consilia.wire.identity import Identity
 from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
 from consilia_operator.identities import identity, private_key
+from consilia_operator.kinds import DEPLOYMENT
 from consilia_operator.manifests import ledger
-from consilia_operator.names import COMPONENT
+from consilia_operator.names import COMPONENT, LEDGER, RESTING
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Key
 
@@ -71,13 +72,23 @@ class Ledgers:
         Raises:
             ApiRefused: the API server does not let us make it.
             IdentityError: the key that an older one is signed with is gone.
+            LedgerUnavailableError: somebody has it rest.
         """
         await identity(self.api, namespace)
         if namespace not in self._claimed:
             await self.api.create_once(ledger.claim(namespace, self.settings))
             self._claimed.add(namespace)
-        for document in ledger.documents(namespace, self.settings, self.operator_namespace):
+        resting = self._resting(namespace)
+        for document in ledger.documents(namespace, self.settings, self.operator_namespace, resting=resting):
             await self.applying.apply(document)
+        if resting:
+            message = f"the ledger of {namespace} rests, as its Deployment's annotation {RESTING} says."
+            raise LedgerUnavailableError(message, remedy="Remove that when the ledger is restored.")
+
+    def _resting(self, namespace: str) -> bool:
+        """Whether somebody restores it, and wants its volume for that."""
+        found = self.applying.store.get(Key(DEPLOYMENT, namespace, LEDGER))
+        return found is not None and RESTING in found["metadata"].get("annotations", {})
 
     async def ask(self, namespace: str, questions: Callable[[PrivacyLedger], T]) -> T:
         """What comes of `questions`, put to the ledger in a thread. The key is in memory for as long as that takes.

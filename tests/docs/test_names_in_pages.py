@@ -29,7 +29,7 @@ def options_of(command):
     return own.union(*(options_of(inner) for inner in getattr(command, "commands", {}).values()))
 
 
-KUBERNETES = {"--all", "--from-file", "--server-side", "--set", "--take-ownership", "--wait"}
+KUBERNETES = {"--all", "--for", "--from-file", "--server-side", "--set", "--take-ownership", "--wait"}
 """Options of kubectl and helm that pages name."""
 
 

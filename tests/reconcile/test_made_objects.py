@@ -4,11 +4,13 @@ import json
 import re
 
 import pytest
+import yaml
 from api_documents import IMAGE
 from hypothesis import given
 from hypothesis import strategies as st
 from made_by_operator import LOG, ROSTER, SETTINGS, of_aggregator, of_trainer
 from observed import shown
+from pages import ROOT, blocks_of, text_of
 
 from consilia.api import Dataset, FederatedJob, HospitalTask
 from consilia.wire.config_digest import config_digest
@@ -22,6 +24,7 @@ from consilia_operator.names import (
     JOB_UID,
     MANAGED_BY,
     QUEUE,
+    RESTING,
     TASK,
     child,
     task_name,
@@ -317,6 +320,19 @@ def test_what_sees_data_or_keeps_the_ledger_may_do_nothing_else(made):
     (only,) = template["spec"]["containers"]
     assert only["securityContext"]["readOnlyRootFilesystem"] is True
     assert "log" not in {volume["name"] for volume in template["spec"]["volumes"]}
+
+
+def test_the_pod_by_which_a_ledger_is_restored_sees_what_the_ledgers_own_sees():
+    guide = ROOT / "docs" / "guides" / "ledger.md"
+    (shown,) = (block.text for block in blocks_of(guide) if block.title == "ledger-recovery.yaml")
+    ours, its = yaml.safe_load(shown)["spec"], one(of_ledger(), "Deployment")["spec"]["template"]["spec"]
+    assert ours["securityContext"] == its["securityContext"]
+    assert ours["containers"][0]["securityContext"] == its["containers"][0]["securityContext"]
+    for field, inside in (("volumes", its), ("volumeMounts", its["containers"][0])):
+        here = ours if field == "volumes" else ours["containers"][0]
+        assert here[field] == [each for each in inside[field] if each["name"] != "config"]
+    assert started_with(of_ledger())["folder"] in text_of(guide)
+    assert f"deployment consilia-ledger {RESTING}=" in text_of(guide)
 
 
 def test_an_inspection_sees_the_data_read_only_and_reaches_the_ledger_alone():

@@ -43,14 +43,16 @@ def claim(namespace: str, settings: OperatorSettings) -> Document:
     return _named(PVC, namespace) | {"spec": spec}
 
 
-def documents(namespace: str, settings: OperatorSettings, operator_namespace: str) -> list[Document]:
-    """All that runs it, but its claim."""
+def documents(
+    namespace: str, settings: OperatorSettings, operator_namespace: str, *, resting: bool = False
+) -> list[Document]:
+    """All that runs it, but its claim. While it rests, no pod does."""
     configuration = _configuration(namespace)
     return [
         configuration,
         _service(namespace),
         *([_policy(namespace, settings, operator_namespace)] if settings.network_policies else []),
-        _deployment(namespace, settings, digest_of(configuration["data"])),
+        _deployment(namespace, settings, digest_of(configuration["data"]), resting),
     ]
 
 
@@ -79,7 +81,7 @@ def _policy(namespace: str, settings: OperatorSettings, operator_namespace: str)
     return network.policy(metadata, _CHOSEN, ingress=[asked, listeners.ingress()], egress=[])
 
 
-def _deployment(namespace: str, settings: OperatorSettings, digest: str) -> Document:
+def _deployment(namespace: str, settings: OperatorSettings, digest: str, resting: bool) -> Document:
     program = pod.Program(
         name=COMPONENT_NAME,
         image=settings.images.worker,
@@ -95,7 +97,7 @@ def _deployment(namespace: str, settings: OperatorSettings, digest: str) -> Docu
     )
     return _named(DEPLOYMENT, namespace) | {
         "spec": {
-            "replicas": 1,
+            "replicas": 0 if resting else 1,
             # One process has the volume; it may be away for a while, for whoever asks waits.
             "strategy": {"type": "Recreate"},
             "revisionHistoryLimit": 0,
