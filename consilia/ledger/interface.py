@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-from consilia.api import HospitalTaskSpec
+from consilia.api import HospitalTaskSpec, PrivacyBudget
+from consilia.api.dataset import BudgetApproval
 from consilia.api.privacy import Unit
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
@@ -29,6 +30,25 @@ class Budget:
     reason: str = ""
     after_gap: int | None = None
     """The number of the entry by which a loss was accepted, that the approval knows of."""
+
+    @classmethod
+    def of(cls, asked: PrivacyBudget) -> Self:
+        """As a Dataset asks for it; an approval of another ε is none."""
+        approval = agreed(asked)
+        return cls(
+            epsilon=asked.epsilon,
+            delta=asked.delta,
+            epsilon_per_job=asked.epsilon_per_job,
+            approved_by=approval.by if approval else "",
+            reason=approval.reason if approval else "",
+            after_gap=approval.after_gap if approval else None,
+        )
+
+
+def agreed(asked: PrivacyBudget) -> BudgetApproval | None:
+    """The approval, if it is of this budget: of the same number, in whatever digits."""
+    approval = asked.approval
+    return approval if approval and float(approval.epsilon) == float(asked.epsilon) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +83,7 @@ class Statement:
     reserved: float
     """What promises to jobs would add."""
     available: float | None
-    """What is left for others; None where there is no limit."""
+    """What is left for others, nothing after a loss; None where there is no limit."""
     exhausted: bool
     gap: bool
     """Whether entries were lost, so that nothing is afforded until a budget is approved."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from consilia.errors import LedgerError, LedgerRefusedError
-from consilia.ledger.chain import REMEDY, Chain, Head
+from consilia.ledger.chain import REMEDY, Chain
 from consilia.ledger.entries import AnyEntry
 from consilia.wire.identity import Identity
 
@@ -174,6 +174,3 @@ def moment(when: datetime) -> str:
 def instant(text: str) -> datetime:
     """The time that `moment` wrote."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-
-
-__all__ = ["Head", "Journal", "instant", "moment", "read_entries"]

@@ -258,11 +258,6 @@ class Ledger(PrivacyLedger):
         with self._held() as chain:
             return [statement(account, head=chain.head) for account in self._accounts.by_name.values()]
 
-    def accounts(self) -> list[str]:
-        """All accounts that there are, the oldest first."""
-        with self._held():
-            return list(self._accounts.by_name)
-
     def accept_gap(self, lost: Sequence[Head], by: str, reason: str) -> int:
         """Go on with a ledger that has lost entries: every budget counts as spent until a new one is approved.
 

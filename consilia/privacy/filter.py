@@ -61,16 +61,6 @@ class PrivacyFilter:
         """Whether so much may have been released in all."""
         return self.spent(total) <= self.epsilon * (1 + _ROUNDING)
 
-    def affords(self, spent: Curve, each: Curve, *, at_most: int) -> int:
-        """How often `each` may be released on top of `spent`, counted up to `at_most`."""
-        if not self.admits(spent + each):
-            return 0
-        low, high = 1, at_most
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.admits(spent + each * middle) else (low, middle - 1)
-        return low
-
 
 def favourite_orders(epsilon: float, delta: float) -> tuple[float, ...]:
     """The orders that suit what fills the budget: a function of the budget alone, so that no result can sway them."""

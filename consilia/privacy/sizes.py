@@ -1,7 +1,6 @@
 """How large a data set is, as far as others may know: a step of a fixed series, never the count itself."""
 
 from bisect import bisect_right
-from itertools import pairwise
 
 _STEPS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 """Ten steps to each power of ten, none a third larger than the one before."""
@@ -15,12 +14,3 @@ def public_size(count: int) -> int:
     Sampling rates, noise and ε are computed from it, so that none of them tells more about the count than it does.
     """
     return SIZES[bisect_right(SIZES, count) - 1] if count >= 1 else 0
-
-
-def size_range(count: int) -> str:
-    """The counts that are told alike, such as `200-249`."""
-    told = public_size(count)
-    after = dict(pairwise(SIZES)).get(told)
-    if after is None or after == told + 1:
-        return str(told) if after else f"{told} and more"
-    return f"{told}-{after - 1}"

@@ -7,11 +7,11 @@ from math import isfinite
 from typing import Any
 
 from consilia.api import Dataset
-from consilia.api.dataset import BudgetApproval, PrivacyBudget
+from consilia.api.dataset import PrivacyBudget
 from consilia.errors import BudgetError, IdentityError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from consilia.ledger.chain import Head
 from consilia.ledger.content import Content
-from consilia.ledger.interface import Budget, PrivacyLedger, Statement
+from consilia.ledger.interface import Budget, PrivacyLedger, Statement, agreed
 from consilia.wire.identity import digest
 from consilia_operator import inspections, pods
 from consilia_operator.conditions import Finding, amount, condition
@@ -98,26 +98,11 @@ def _questions(ledger: PrivacyLedger, *, dataset: Dataset, heads: Sequence[Head]
             return _Told(None)
         account = ledger.register(name, _by_name(name), dataset.spec.unit)
     if budget := dataset.spec.privacy_budget:
-        agreed = _agreed(budget)
-        wanted = Budget(
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            epsilon_per_job=budget.epsilon_per_job,
-            approved_by=agreed.by if agreed else "",
-            reason=agreed.reason if agreed else "",
-            after_gap=agreed.after_gap if agreed else None,
-        )
         try:
-            ledger.set_budget(account, wanted)
+            ledger.set_budget(account, Budget.of(budget))
         except BudgetError as error:
             refused = error
     return _Told(ledger.state(account), refused)
-
-
-def _agreed(budget: PrivacyBudget) -> BudgetApproval | None:
-    """The approval, if it is of this budget: of the same number, in whatever digits."""
-    approval = budget.approval
-    return approval if approval and float(approval.epsilon) == float(budget.epsilon) else None
 
 
 def _by_name(dataset: str) -> Content:
@@ -161,9 +146,9 @@ def _account(dataset: Dataset, told: Statement, refused: BudgetError | None, des
 
 
 def _what_to_approve(budget: PrivacyBudget | None) -> str:
-    if budget and budget.approval and not _agreed(budget):
-        asked, agreed = budget.epsilon, budget.approval.epsilon
-        return f"Its approval is of ε = {agreed}, not of {asked}: have both say the same."
+    if budget and budget.approval and not agreed(budget):
+        asked, approved = budget.epsilon, budget.approval.epsilon
+        return f"Its approval is of ε = {approved}, not of {asked}: have both say the same."
     return "Set spec.privacyBudget.approval, or lower it."
 
 

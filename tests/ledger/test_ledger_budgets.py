@@ -4,10 +4,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from api_documents import document
 from ledgers import account_of, budget, content, open_ledger, plan, reserve, spend_all
 
+from consilia.api import Dataset, PrivacyBudget
 from consilia.errors import BudgetError
+from consilia.ledger.interface import Budget
 from consilia.ledger.journal import read_entries
+from consilia_workers.local.plan import _described
 
 
 @pytest.fixture
@@ -28,6 +32,21 @@ def test_a_lowered_budget_stops_what_was_promised_under_it(ledger):
     with pytest.raises(BudgetError, match=r"ε = 0\.5"):
         reserve(ledger, account, round_number=2)
     assert ledger.state(account).exhausted
+
+
+ASKED = {"epsilon": "3", "delta": "1e-5", "epsilonPerJob": "1"}
+APPROVAL = {"by": "Board", "reason": "a second study", "afterGap": 7}
+
+
+@pytest.mark.parametrize(("approved", "counts"), [("3", True), ("3.0", True), ("2", False)])
+def test_a_dataset_asks_for_the_same_budget_in_a_cluster_and_in_a_local_run(approved, counts):
+    asked = PrivacyBudget.model_validate({**ASKED, "approval": {**APPROVAL, "epsilon": approved}})
+    approval = {"approved_by": "Board", "reason": "a second study", "after_gap": 7} if counts else {}
+    assert Budget.of(asked) == budget("3", epsilon_per_job="1", **approval)
+
+    dumped = asked.model_dump(by_alias=True, exclude_none=True)
+    dataset = Dataset.model_validate(document("Dataset", {"publicSize": 100, "privacyBudget": dumped}))
+    assert _described("riverside", dataset).budget.as_budget() == Budget.of(asked)
 
 
 @pytest.mark.parametrize(

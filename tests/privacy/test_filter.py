@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledgers import plan
 
+from consilia.ledger.accounts import Account
+from consilia.ledger.decisions import affordable
 from consilia.privacy.accounting import ORDERS, composed, curve, epsilon, nothing
 from consilia.privacy.filter import PrivacyFilter, favourite_orders
 from consilia.privacy.mechanisms import Mechanism, sampled_gaussian
@@ -25,11 +28,17 @@ RELEASES = st.lists(
 )
 
 
+def afforded(rule, release, at_most):
+    """How many rounds of one release a fresh account of that budget pays for."""
+    return affordable(Account("0" * 16, "Record", budget=rule), "job", plan(at_most, release))
+
+
 def test_rounds_are_not_added_up_one_by_one():
-    each = curve(sampled_gaussian(1.1, 0.01, 100))
+    release = sampled_gaussian(1.1, 0.01, 100)
+    each = curve(release)
 
     assert int(8 / epsilon(each, 1e-5)) < 12
-    assert 180 <= PrivacyFilter.of(8, 1e-5).affords(nothing(), each, at_most=1000) <= 185  # 185 if nobody might adapt
+    assert 180 <= afforded(PrivacyFilter.of(8, 1e-5), release, 1000) <= 185  # 185 if nobody might adapt
 
 
 def planned(each, budget):
@@ -46,13 +55,9 @@ def planned(each, budget):
     "each", [sampled_gaussian(8, 0.1, 1), sampled_gaussian(4, 0.03, 1), sampled_gaussian(20, 1, 1)]
 )
 def test_being_ready_for_whoever_adapts_costs_a_tenth_of_the_rounds_at_most(budget, each):
-    total, single = PrivacyFilter.of(budget, 1e-5), curve(each)
+    total, most = PrivacyFilter.of(budget, 1e-5), planned(curve(each), budget)
 
-    assert (
-        0.9 * planned(single, budget) - 1
-        <= total.affords(nothing(), single, at_most=100_000)
-        <= planned(single, budget)
-    )
+    assert 0.9 * most - 1 <= afforded(total, each, 100_000) <= most
 
 
 @given(BUDGETS, RELEASES)
@@ -77,8 +82,8 @@ def test_more_releases_never_count_for_less(budget, some, more):
 @given(BUDGETS, st.integers(1, 300), st.sampled_from([0.01, 0.1, 1.0]))
 @settings(deadline=None, max_examples=40)
 def test_so_many_rounds_as_it_affords_and_not_one_more(budget, at_most, rate):
-    rule, each = PrivacyFilter.of(*budget), curve(sampled_gaussian(3, rate, 1))
-    count = rule.affords(nothing(), each, at_most=at_most)
+    rule, release = PrivacyFilter.of(*budget), sampled_gaussian(3, rate, 1)
+    each, count = curve(release), afforded(rule, release, at_most)
 
     assert count == 0 or rule.admits(each * count)
     assert count == at_most or not rule.admits(each * (count + 1))

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from consilia.errors import LedgerUnavailableError
 from consilia.ledger.chain import Head
-from consilia.ledger.interface import Charge, PrivacyLedger, Purpose
+from consilia.ledger.interface import PrivacyLedger, Purpose
 from consilia.privacy.mechanisms import rounded_up
 from consilia.privacy.plan import JobPlan
 
@@ -88,7 +88,6 @@ class Purse:
     account: str
     job: str
     plan: JobPlan
-    _charge: Charge | None = None
     _head: Head | None = None
     _spent: float = 0.0
 

@@ -63,11 +63,6 @@ class AccountRow:
         """The worst that is known of it."""
         return "Gap" if self.told.gap else "Exhausted" if self.told.exhausted else "Ready"
 
-    @property
-    def available(self) -> float | None:
-        """What is left for others; after a loss nothing, with no limit None."""
-        return 0.0 if self.told.gap else self.told.available
-
 
 def account_rows(reading: Reading, dataset: str | None = None) -> list[AccountRow]:
     """All accounts with their jobs, or that of one data set.
@@ -192,7 +187,7 @@ def _account_data(row: AccountRow) -> dict[str, object]:
         "approvedBy": row.approved_by,
         "spent": up(told.spent),
         "reserved": up(told.reserved),
-        "available": None if row.available is None else down(row.available),
+        "available": None if told.available is None else down(told.available),
         "state": row.state,
         "jobs": [_job_data(job) for job in row.jobs],
     }
@@ -308,7 +303,7 @@ def _account_cells(row: AccountRow) -> list[str]:
         _given(told.epsilon_per_job),
         _spent(told.spent),
         _spent(told.reserved),
-        _left(row.available),
+        _left(told.available),
         row.state,
     ]
 

@@ -1,11 +1,12 @@
 """What a local run will do: the job, its hospitals, and where each one's data is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from consilia.api import Dataset, FederatedJob
 from consilia.errors import DataError, ManifestError
+from consilia.ledger.interface import Budget
 from consilia.manifest import Manifest, load
 from consilia_workers.datasets.catalog import CATALOG, dataset_path, sites
 from consilia_workers.local.site import Site
@@ -94,23 +95,13 @@ def _site(manifest: Manifest, hospital: str, names: Sequence[str], data: Path | 
 def _described(hospital: str, dataset: Dataset) -> Site:
     spec = dataset.spec
     place, budget = spec.source.host_path, spec.privacy_budget
-    approval = budget.approval if budget else None
     return Site(
         hospital=hospital,
         path=Path(place.path) if place else None,
         parameters=spec.parameters,
         unit=spec.unit,
         public_size=spec.public_size,
-        budget=BudgetSettings(
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            epsilon_per_job=budget.epsilon_per_job,
-            approved_by=approval.by if approval and approval.epsilon == budget.epsilon else "",
-            reason=approval.reason if approval else "",
-            after_gap=approval.after_gap if approval else None,
-        )
-        if budget
-        else None,
+        budget=BudgetSettings(**asdict(Budget.of(budget))) if budget else None,
     )
 
 
