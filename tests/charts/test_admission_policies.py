@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow  # starting the API server may take long on a busy
 OPERATOR = "system:serviceaccount:operators:consilia-operator"
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 EDIT = [
-    {"apiGroups": ["consilia.dev"], "resources": ["datasets", "datasets/status", "hospitaltasks/status"],
+    {"apiGroups": ["consilia.dev"],
+     "resources": [f"{each}{part}" for each in ("datasets", "hospitals", "hospitaltasks") for part in ("", "/status")],
      "verbs": ["get", "create", "update", "patch", "delete"]},
     {"apiGroups": [""], "resources": ["persistentvolumeclaims", "secrets"],
      "verbs": ["get", "create", "delete", "deletecollection"]},
@@ -155,6 +156,14 @@ def test_what_was_approved_may_stay_as_it_is_and_may_not_come_with_a_new_dataset
     assert people.ask("officer", "POST", DATASETS, new)[0] == 201
 
 
+@pytest.mark.parametrize("change", [{"afterGap": 13}, {"reason": "another"}, {"by": "me"}], ids=lambda each: str(*each))
+def test_an_approval_that_is_there_is_changed_by_an_approver_only(people, there, change):
+    assert people.patch("officer", there, {"spec": {"privacyBudget": {"epsilon": "5", "approval": APPROVAL}}})[0] == 200
+    patch = {"spec": {"privacyBudget": {"approval": change}}}
+    assert people.patch("editor", there, patch)[0] == 403
+    assert people.patch("officer", there, patch)[0] == 200
+
+
 def test_what_a_status_says_of_the_ledger_is_the_operators(people, there):
     head = {"ledgerEntries": 7, "ledgerHead": f"sha256:{'1' * 64}", "spent": "1.5"}
     assert people.patch(OPERATOR, f"{there}/status", {"status": head})[0] == 200
@@ -163,6 +172,31 @@ def test_what_a_status_says_of_the_ledger_is_the_operators(people, there):
         assert status == 403, answer
         assert "written by the operator alone" in answer["message"]
     assert people.patch("editor", f"{there}/status", {"status": {"size": "100-119"}})[0] == 200
+
+
+FIGURES = {
+    "Dataset": ({"budget": "3", "available": "1"}, {"available": "9"}, {"size": "100-119"}),
+    "Hospital": (
+        {"ledger": {"entries": 7, "head": f"sha256:{'1' * 64}"}}, {"ledger": {"entries": 1}}, {"datasets": []},
+    ),
+    "HospitalTask": ({"epsilonReserved": "2", "epsilonSpent": "1"}, {"epsilonReserved": "0"}, {"round": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "figures"), FIGURES.items(), ids=FIGURES.keys())
+def test_figures_of_the_ledger_are_the_operators_in_every_status(people, kind, figures):
+    true, changed, free = figures
+    made = document(kind, {".metadata.name": "figures"})
+    made["metadata"]["namespace"] = "default"
+    path = f"/apis/consilia.dev/v1alpha1/namespaces/default/{kind.lower()}s"
+    status, answer = people.ask("editor", "POST", path, made)
+    assert status == 201, answer
+    path += "/figures"
+    assert people.patch(OPERATOR, f"{path}/status", {"status": true})[0] == 200
+    for change in (changed, dict.fromkeys(true)):
+        assert people.patch("editor", f"{path}/status", {"status": change})[0] == 403
+    assert people.patch("editor", f"{path}/status", {"status": free})[0] == 200
+    people.ask("editor", "DELETE", path)
 
 
 CLAIMS, SECRETS, DEPLOYMENTS = (
