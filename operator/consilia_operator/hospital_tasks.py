@@ -22,7 +22,7 @@ from consilia_operator.conditions import Finding, amount, condition, confirmed, 
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
-from consilia_operator.manifests import begun_with, network, trainer
+from consilia_operator.manifests import begun_with, network, pod, trainer
 from consilia_operator.names import APPLIED, TASK
 from consilia_operator.offers import Incomplete, Papers
 from consilia_operator.overtime import BACKOFF
@@ -287,7 +287,7 @@ def _ended(seen: Seen) -> tuple[Finding, ...]:
 def _exhausted(message: str, containers: Sequence[Document]) -> bool:
     """Whether it ended because the ledger affords no more. Its pod may be gone; then the Job tells the exit code."""
     codes = {pods.exit_code(each) for each in containers}
-    return trainer.EXIT_EXHAUSTED in codes or f"exit code {trainer.EXIT_EXHAUSTED} " in f"{message} "
+    return pod.EXIT_EXHAUSTED in codes or f"exit code {pod.EXIT_EXHAUSTED} " in f"{message} "
 
 
 def _listen(context: Context, seen: Seen) -> None:

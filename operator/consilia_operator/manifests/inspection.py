@@ -1,6 +1,5 @@
 """What looks at a Dataset's data before any job may: a batch/v1 Job that tells the hospital's ledger what is in it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,8 +24,6 @@ from consilia_operator.settings import OperatorSettings
 Document = dict[str, Any]
 
 INSPECTION: Final = "inspection"
-_EXIT_FAILED = 1
-"""How it ends where trying again does not help; see consilia_workers.inspection."""
 _ATTEMPTS = 20
 
 
@@ -75,7 +72,7 @@ def _configuration(parts: InspectionParts) -> Document:
         "ledger": ledger.url_of(parts.namespace),
         "key": f"{pod.IDENTITY_FOLDER}/{IDENTITY_FILE}",
     }
-    return _named(CONFIG_MAP, parts) | {"data": {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}}
+    return _named(CONFIG_MAP, parts) | {"data": pod.settings_data(settings)}
 
 
 def _policy(parts: InspectionParts) -> Document:
@@ -102,20 +99,8 @@ def _job(parts: InspectionParts, settings: OperatorSettings) -> Document:
     )
     document = _named(JOB, parts)
     document["metadata"]["annotations"] = {SOURCE: source_of(parts.dataset)}
-    on_exit = {"containerName": INSPECTION, "operator": "In", "values": [_EXIT_FAILED]}
-    rules = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": on_exit},
-    ]
     template = {"metadata": {"labels": _labels(parts)}, "spec": pod.spec(program, settings, restart="Never")}
-    return document | {
-        "spec": {
-            "backoffLimit": _ATTEMPTS,
-            "podFailurePolicy": {"rules": rules},
-            "podReplacementPolicy": "Failed",
-            "template": template,
-        }
-    }
+    return document | {"spec": pod.job_spec(INSPECTION, template, backoff_limit=_ATTEMPTS)}
 
 
 def _labels(parts: InspectionParts) -> dict[str, str]:

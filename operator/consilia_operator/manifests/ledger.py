@@ -1,6 +1,5 @@
 """A hospital's ledger: one for its namespace, whatever comes and goes there. Nothing owns it, and it owns nothing."""
 
-import json
 from typing import Any, Final
 
 from consilia.ledger.requests import LEDGER_PORT
@@ -34,13 +33,7 @@ def egress() -> Document:
 
 def claim(namespace: str, settings: OperatorSettings) -> Document:
     """What the ledger lies on: made once, without an owner, never changed and never deleted by us."""
-    spec: Document = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": settings.storage.ledger}},
-    }
-    if settings.storage.storage_class is not None:
-        spec["storageClassName"] = settings.storage.storage_class
-    return _named(PVC, namespace) | {"spec": spec}
+    return _named(PVC, namespace) | {"spec": pod.claim_spec(settings.storage.ledger, settings)}
 
 
 def documents(
@@ -63,7 +56,7 @@ def _configuration(namespace: str) -> Document:
         "hospital": namespace,
         "port": LEDGER_PORT,
     }
-    return _named(CONFIG_MAP, namespace) | {"data": {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}}
+    return _named(CONFIG_MAP, namespace) | {"data": pod.settings_data(settings)}
 
 
 def _service(namespace: str) -> Document:

@@ -1,6 +1,7 @@
 """What all pods that run our programs have in common: no rights, no token, a root that cannot be written."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,8 @@ SETTINGS_FILE = f"{CONFIG}/settings.json"
 STATUS = "status"
 """The name of the port."""
 _GROUP_MAY_READ = 0o440
+EXIT_FAILED, EXIT_EXHAUSTED = 1, 77
+"""How a program ends that must not be started again; see consilia_workers.programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,35 @@ def claim(name: str, path: str, claim_name: str, *, read_only: bool = False, sub
     """What lies on a PersistentVolumeClaim."""
     source = {"persistentVolumeClaim": {"claimName": claim_name} | ({"readOnly": True} if read_only else {})}
     return Mount(name=name, path=path, source=source, read_only=read_only, sub_path=sub_path)
+
+
+def claim_spec(size: str, settings: OperatorSettings) -> Document:
+    """Of a PersistentVolumeClaim that one pod writes to; its size cannot be changed later."""
+    spec: Document = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if settings.storage.storage_class is not None:
+        spec["storageClassName"] = settings.storage.storage_class
+    return spec
+
+
+def settings_data(settings: Document) -> Document:
+    """Of the ConfigMap that a program is started with."""
+    return {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}
+
+
+def job_spec(name: str, template: Document, *, backoff_limit: int, final: Sequence[int] = (EXIT_FAILED,)) -> Document:
+    """Of a batch/v1 Job. Evictions are free, `final` exit codes end it at once, all else is tried again (KEP-3329)."""
+    on_exit = {"containerName": name, "operator": "In", "values": list(final)}
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": on_exit},
+    ]
+    return {
+        "backoffLimit": backoff_limit,
+        "podFailurePolicy": {"rules": rules},
+        # Another pod only when the first is truly gone: two trainers would fence each other off the log.
+        "podReplacementPolicy": "Failed",
+        "template": template,
+    }
 
 
 def data(source: DatasetSource) -> Mount | None:

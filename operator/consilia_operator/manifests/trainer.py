@@ -1,6 +1,5 @@
 """A hospital's trainer: a batch/v1 Job with its settings, its claim and its NetworkPolicy."""
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ TRAINER: Final = "trainer"
 GPU = "nvidia.com/gpu"
 _CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)(m?)")
 _MOST_THREADS = 256
-EXIT_FAILED, EXIT_EXHAUSTED = 1, 77
-"""How a trainer ends that must not be started again; see consilia_workers.programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +56,9 @@ def name_of(task: str) -> str:
 
 def state_claim(parts: TrainerParts, settings: OperatorSettings) -> Document:
     """The claim that keeps what must survive the pod; its size cannot be changed later."""
-    spec: Document = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": settings.storage.trainer}},
-    }
-    if settings.storage.storage_class is not None:
-        spec["storageClassName"] = settings.storage.storage_class
     document = _named(PVC, parts)
     document["metadata"]["name"] = claim_name(parts)
-    return document | {"spec": spec}
+    return document | {"spec": pod.claim_spec(settings.storage.trainer, settings)}
 
 
 def claim_name(parts: TrainerParts) -> str:
@@ -102,7 +93,7 @@ def _configuration(parts: TrainerParts, threads: int) -> Document:
     if mounted := pod.data(parts.dataset.spec.source):
         settings["data"] = mounted.path
     settings |= _of_the_ledger(parts)
-    return _named(CONFIG_MAP, parts) | {"data": {"settings.json": json.dumps(settings, indent=1, sort_keys=True)}}
+    return _named(CONFIG_MAP, parts) | {"data": pod.settings_data(settings)}
 
 
 def _of_the_ledger(parts: TrainerParts) -> Document:
@@ -157,7 +148,7 @@ def _threads(template: Document) -> int:
 
 
 def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) -> Document:
-    """Deterministic failures end it at once, evictions are free, everything else is tried again (KEP-3329)."""
+    """Deterministic failures end it at once."""
     document = _named(JOB, parts)
     document["metadata"]["annotations"] = BegunWith.of(settings, TRAINER).annotations()
     if parts.task.spec.privacy:
@@ -165,25 +156,9 @@ def _job(parts: TrainerParts, settings: OperatorSettings, template: Document) ->
     if queue := parts.document["metadata"].get("labels", {}).get(QUEUE):
         document["metadata"]["labels"][QUEUE] = queue
     # A job without privacy has no budget to exhaust; another list would end its trainer when the operator is upgraded.
-    final = [EXIT_FAILED, EXIT_EXHAUSTED] if parts.task.spec.privacy else [EXIT_FAILED]
-    rules = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {
-            "action": "FailJob",
-            "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": final},
-        },
-    ]
-    return document | {
-        "spec": {
-            "backoffLimit": parts.backoff_limit,
-            "completions": 1,
-            "parallelism": 1,
-            "podFailurePolicy": {"rules": rules},
-            # Another pod only when the first is truly gone: two trainers would fence each other off the log.
-            "podReplacementPolicy": "Failed",
-            "template": template,
-        }
-    }
+    final = (pod.EXIT_FAILED, pod.EXIT_EXHAUSTED) if parts.task.spec.privacy else (pod.EXIT_FAILED,)
+    spec = pod.job_spec(TRAINER, template, backoff_limit=parts.backoff_limit, final=final)
+    return document | {"spec": spec | {"completions": 1, "parallelism": 1}}
 
 
 def _policy(parts: TrainerParts, settings: OperatorSettings) -> Document:
