@@ -185,9 +185,14 @@ def _finite(told: Statement) -> bool:
 
 def seen_heads(context: Context, namespace: str) -> list[Head]:
     """Where the ledger ended when it was looked at before, as the Datasets and the hub's Hospitals keep it."""
-    statuses = [each.get("status", {}) for each in context.store.all(DATASET, namespace)]
-    found = {Head(each["ledgerEntries"], each["ledgerHead"]) for each in statuses if "ledgerHead" in each}
+    found = set(told_heads(context, namespace))
     hospitals = (each for each in context.store.all(HOSPITAL) if each["metadata"]["name"] == namespace)
     kept = (each.get("status", {}).get("ledger") for each in hospitals)
     found |= {Head(each["entries"], each["head"]) for each in kept if each}
     return sorted(found, key=lambda head: head.entries)
+
+
+def told_heads(context: Context, namespace: str) -> list[Head]:
+    """Where the ledger ended by the statuses of its Datasets."""
+    statuses = (each.get("status", {}) for each in context.store.all(DATASET, namespace))
+    return [Head(each["ledgerEntries"], each["ledgerHead"]) for each in statuses if "ledgerHead" in each]

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from consilia.errors import IdentityError
+from consilia_operator.accounts import told_heads
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused
@@ -95,7 +96,6 @@ def _datasets(context: Context, namespace: str) -> list[dict[str, Any]]:
 
 def _head(context: Context, namespace: str, before: Document) -> Document | None:
     """The newest end of the hospital's ledger that was ever seen: it stays here when a Dataset is deleted."""
-    statuses = (each.get("status", {}) for each in context.store.all(DATASET, namespace))
-    told = [{"entries": each["ledgerEntries"], "head": each["ledgerHead"]} for each in statuses if "ledgerHead" in each]
+    told = [{"entries": each.entries, "head": each.digest} for each in told_heads(context, namespace)]
     seen = [before["ledger"], *told] if "ledger" in before else told
     return max(seen, key=lambda head: int(head["entries"]), default=None)
