@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from consilia.errors import TaskError
 from consilia_workers.privacy.encoding import encoded
 from consilia_workers.privacy.graph import Graph, Items, Node, Reference
-from consilia_workers.privacy.operations import ATTRIBUTES, METHODS, NAMES
+from consilia_workers.privacy.operations import ATTRIBUTES, INSTEAD, METHODS, NAMES
 from consilia_workers.privacy.state import StateWriter, checked
 
 _VIEWS = frozenset(
@@ -110,7 +110,7 @@ def _refuse_unfit(node: fx.Node) -> None:
     if node.op == "call_method" and node.target not in METHODS:
         name = str(node.target)
         pure = name.removesuffix("_")
-        remedy = f"Write x = x.{pure}(...)." if pure != name and pure in METHODS else "Use another operation."
+        remedy = f"Write x = x.{pure}(...)." if pure != name and pure in METHODS else way_around(name)
         raise TaskError(f"a private task cannot use Tensor.{name}{place_of(node)}.", remedy=remedy)
     if node.kwargs.get("inplace") and not _only_use(node.all_input_nodes[0]):
         message = f"{node.name} works in place on a tensor that is used again{place_of(node)}."
@@ -124,10 +124,15 @@ def _refuse_unknown_function(node: fx.Node) -> None:
     if node.target not in NAMES:
         target: Any = node.target
         name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', target)}"
-        raise TaskError(f"a private task cannot use {name}{place_of(node)}.", remedy="Use another operation.")
+        raise TaskError(f"a private task cannot use {name}{place_of(node)}.", remedy=way_around(name))
     if node.target is getattr and node.args[1] not in ATTRIBUTES:
         message = f"a private task cannot read .{node.args[1]} of a tensor or batch{place_of(node)}."
         raise TaskError(message, remedy=f"Unpack or index the batch; of tensors read {', '.join(sorted(ATTRIBUTES))}.")
+
+
+def way_around(name: str) -> str:
+    """What to do where an operation is not on the list."""
+    return INSTEAD.get(name.rpartition(".")[2].removesuffix("_"), "Use another operation.")
 
 
 def _only_use(node: fx.Node) -> bool:

@@ -1,8 +1,10 @@
-"""Operations between layers, run under torch.vmap on one record each: whatever they are, they see no other record.
+"""Operations between layers, run under torch.vmap on one record each.
 
-`torch.vmap` gives every operation the tensor of one record and no way to the others; a batch of exactly one is put
-before it, for the task's code to find the shape that it knows. So no list of well-behaved operations has to be trusted
-for isolation: `x - x.mean(0)` subtracts a record from itself.
+`torch.vmap` gives every operation the tensor of one record; a batch of exactly one is put before it, for the task's
+code to find the shape that it knows: `x - x.mean(0)` subtracts a record from itself. That is as good as PyTorch's
+batching rules, and some look things up in all lanes' memory without a look at the index. So two lists do have to be
+right: the operations that are allowed, each compared bit by bit in the tests, and those of them whose indices are
+brought into range first (`indices.GUARDS`).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ from torch.utils import _pytree as pytree
 from consilia.errors import TaskError
 from consilia_workers.privacy.encoding import constant, decoded
 from consilia_workers.privacy.graph import Argument, Items, Node, Reference, references
+from consilia_workers.privacy.indices import GUARDS, Guard, Marks
 from consilia_workers.privacy.operations import DROPOUT, FUNCTIONS, METHODS, Function, settled
 
 Values = dict[str, Any]
@@ -38,9 +41,11 @@ class Operation:
     kwargs: Mapping[str, Callable[[Values], Any]]
     drops: bool
     """Whether it is dropout."""
+    guard: Guard | None
+    """What keeps its indices in range, where it has any."""
 
-    def run(self, values: Values, *, training: bool) -> Any:  # noqa: ANN401 (whatever the function gives)
-        """What it gives for one record.
+    def run(self, values: Values, marks: Marks, *, training: bool) -> Any:  # noqa: ANN401 (whatever the function gives)
+        """What it gives for one record; `marks` takes whether an index of it was out of range.
 
         Raises:
             OperationError: it failed.
@@ -49,7 +54,11 @@ class Operation:
         if self.drops:
             kwargs["training"] = training and kwargs.get("training", True)
         try:
-            return _plain(self.function(*self.args(values), **kwargs))
+            args = self.args(values)
+            if self.guard:
+                args, kwargs, found = self.guard.ready(args, kwargs)
+                marks += found
+            return _plain(self.function(*args, **kwargs))
         except Exception as error:
             raise OperationError(f"{self.target} ({self.name})") from error
 
@@ -92,6 +101,7 @@ def operation(node: Node) -> Operation:
         args=filler(Items(kind="tuple", items=node.args)),
         kwargs={key: filler(node.kwargs[key]) for key in kept},
         drops=drops,
+        guard=GUARDS.get(node.target.rpartition(".")[2]),
     )
 
 
@@ -127,8 +137,10 @@ class Island:
     outputs: tuple[str, ...]
     """Nodes of the island that are needed elsewhere."""
 
-    def run(self, values: Values, shared: Mapping[str, Tensor], *, lanes: int, training: bool) -> Values:
+    def run(self, values: Values, shared: Mapping[str, Tensor], *, lanes: int, training: bool) -> tuple[Values, Marks]:
         """What the outputs are for all lanes, from the values so far and what all records share.
+
+        And masks of the lanes in which an index was out of range, each (lanes,); what came of those counts for nothing.
 
         Raises:
             OperationError: an operation failed.
@@ -137,16 +149,18 @@ class Island:
         rows = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         rest: list[Any] = []
 
-        def one_record(_lane: Tensor, *own: Tensor) -> tuple[Tensor, ...]:
+        def one_record(_lane: Tensor, *own: Tensor) -> tuple[tuple[Tensor, ...], Marks]:
+            marks: Marks = []
             given = iter(own)
             filled = [next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
             local = dict(shared) | dict(zip(self.inputs, pytree.tree_unflatten(filled, spec), strict=True))
             for step in self.operations:
-                local[step.name] = step.run(local, training=training)
-            return _parted([local[name] for name in self.outputs], rest)
+                local[step.name] = step.run(local, marks, training=training)
+            return _parted([local[name] for name in self.outputs], rest), marks
 
-        found = torch.vmap(one_record, randomness="different")(torch.empty(lanes, 0, device=_device(rows)), *rows)
-        return dict(zip(self.outputs, _together(found, rest), strict=True))
+        lane = torch.empty(lanes, 0, device=_device(rows))
+        found, broken = torch.vmap(one_record, randomness="different")(lane, *rows)
+        return dict(zip(self.outputs, _together(found, rest), strict=True)), broken
 
 
 def _device(rows: list[Tensor]) -> torch.device:

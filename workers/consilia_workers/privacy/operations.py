@@ -2,7 +2,8 @@
 
 What is left out on purpose: whatever writes into its input, draws random numbers (dropout apart), reads memory that it
 was not given (`empty`, `as_strided`), keeps state (running statistics), turns a tensor into Python's numbers, touches
-files or devices, or calls back into Python.
+files or devices, or calls back into Python. What looks something up by an index is in `indices.GUARDS` as well; that
+list does have to be complete.
 """
 
 import inspect
@@ -45,7 +46,7 @@ _FUNCTIONAL = """
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
 affine_grid avg_pool1d avg_pool2d avg_pool3d bilinear binary_cross_entropy binary_cross_entropy_with_logits celu
 channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_embedding_loss
-cosine_similarity cross_entropy elu embedding fold gelu glu grid_sample group_norm hardshrink hardsigmoid hardswish
+cosine_similarity cross_entropy elu fold gelu glu grid_sample group_norm hardshrink hardsigmoid hardswish
 hardtanh hinge_embedding_loss huber_loss interpolate kl_div l1_loss layer_norm leaky_relu linear local_response_norm
 log_softmax logsigmoid lp_pool1d lp_pool2d margin_ranking_loss max_pool1d max_pool2d max_pool3d mish mse_loss
 multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss normalize one_hot pad pairwise_distance
@@ -66,7 +67,7 @@ asinh atan atan2 atanh baddbmm bitwise_and bitwise_not bitwise_or bitwise_xor bm
 clamp_max clamp_min clip clone contiguous copysign cos cosh count_nonzero cov cross cummax cummin cumprod cumsum detach
 det diag diag_embed diagonal diff digamma dim dist div divide dot double eq erf erfc erfinv exp exp2 expand expand_as
 expm1 flatten flip fliplr flipud float float_power floor floor_divide fmax fmin fmod frac gather ge greater
-greater_equal gt half hypot index_add index_copy index_fill index_select inner int inverse isclose isfinite isinf isnan
+greater_equal gt half hypot index_add index_copy index_select inner int inverse isclose isfinite isinf isnan
 kron kthvalue le lerp less less_equal lgamma log log10 log1p log2 log_softmax logaddexp logcumsumexp logdet logical_and
 logical_not logical_or logical_xor logit logsumexp long lt masked_fill matmul max maximum mean median min minimum mm
 moveaxis movedim mul multiply mv nan_to_num nanmean nanmedian nansum narrow ndimension ne neg negative nelement new_full
@@ -90,8 +91,10 @@ ATTRIBUTES: Final = frozenset({"shape", "ndim", "dtype", "device", "T", "mT"})
 
 _FORBIDDEN_KEYWORDS = frozenset(
     {"out", "generator", "layout", "pin_memory", "requires_grad", "names", "max_norm", "sparse", "scale_grad_by_freq"}
+    | {"sorter"}
 )
-"""Ways to write into an argument, to choose the random numbers, to look at other records, or to leave plain tensors."""
+"""Ways to write into an argument, to choose the random numbers, to look at other records, or to leave plain tensors;
+and an index that no guard knows of."""
 
 
 def _listed(prefix: str, module: object, names: str) -> dict[str, Function]:
@@ -120,6 +123,14 @@ METHODS: Final[Mapping[str, Function]] = MappingProxyType(
     {name: getattr(torch.Tensor, name) for name in _METHODS.split() if hasattr(torch.Tensor, name)}
 )
 """Every method of tensors that a graph may call. Called on the class, so that only tensors have them."""
+
+INSTEAD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "embedding": "Make the table a layer of the model, an nn.Embedding, and call that.",
+        "index_fill": "Use torch.where(...) or masked_fill(...), or scatter(...) with a value.",
+    }
+)
+"""The way out where an operation is left off the list because its lanes are not kept apart, by its last name."""
 
 NAMES: Final[Mapping[Function, str]] = MappingProxyType(
     {function: name for name, function in FUNCTIONS.items()} | {getattr: "builtins.getattr"}
