@@ -1,10 +1,14 @@
 """What a trainer says that it has spent."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import account_of, open_ledger, plan
 
+from consilia.errors import LedgerError
+from consilia.ledger.journal import NAME
 from consilia.privacy.mechanisms import Mechanism
 from consilia_workers.spending import Purse
 
@@ -47,3 +51,22 @@ def test_what_the_ledger_charged_is_told_rounded_up(tmp_path):
     purse.reserve(1, "Training")
     exact = ledger.state(purse.account, "job").spent_by_job
     assert exact <= float(purse.epsilon()) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("purpose", ["Training", "Evaluation"])
+def test_nothing_is_charged_to_a_ledger_that_has_lost_what_others_have_seen(tmp_path, purpose):
+    ledger = open_ledger(tmp_path / "ledger")
+    asked = replace(plan(5, SMALL), evaluation=SMALL, evaluations=5)
+    purse = Purse(ledger, account_of(ledger), "job", asked)
+    purse.open()
+    kept = (ledger.folder / NAME).read_bytes()
+    purse.reserve(1, purpose)
+    seen = purse.head()
+    (ledger.folder / NAME).write_bytes(kept)
+
+    again = Purse(open_ledger(ledger.folder), purse.account, "job", asked)
+    again.open()
+    again.witness(seen)
+    with pytest.raises(LedgerError, match="rolled back or replaced"):
+        again.reserve(2, purpose)
+    assert again.ledger.state(purse.account, "job").spent_by_job == 0

@@ -28,7 +28,7 @@ class Spending(Protocol):
 
         Raises:
             BudgetError: the budget does not afford it.
-            LedgerError: the ledger is damaged.
+            LedgerError: the ledger is damaged, was rolled back, or is another one.
             LedgerUnavailableError: it cannot be reached now.
         """
 
@@ -41,12 +41,8 @@ class Spending(Protocol):
     def head(self) -> Head | None:
         """Where the ledger ended when it was asked last."""
 
-    def compare(self, seen: Head) -> None:
-        """See that the ledger holds what others have seen of it.
-
-        Raises:
-            LedgerError: it was rolled back, or is another one.
-        """
+    def witness(self, seen: Head) -> None:
+        """Remember what others have seen of the ledger: nothing more is charged to one that has lost it."""
 
     def finish(self) -> None:
         """The job needs no more."""
@@ -70,7 +66,7 @@ class Free:
         """None."""
         return None
 
-    def compare(self, seen: Head) -> None:
+    def witness(self, seen: Head) -> None:
         """Nothing."""
 
     def finish(self) -> None:
@@ -89,6 +85,7 @@ class Purse:
     job: str
     plan: JobPlan
     _head: Head | None = None
+    _witnessed: Head | None = None
     _spent: float = 0.0
 
     def open(self) -> None:
@@ -105,6 +102,8 @@ class Purse:
         """Charge one release, once: if the answer is lost, the question is asked again as the same one."""
         mechanism = self.plan.training if purpose == "Training" else self.plan.evaluation
         assert mechanism is not None, "only what is planned is charged"
+        if self._witnessed:
+            self.ledger.compare([self._witnessed])
         nonce = secrets.token_hex(16)
         charge = _insist(
             lambda: self.ledger.reserve(self.account, self.job, round_number, mechanism, nonce=nonce, purpose=purpose)
@@ -126,9 +125,9 @@ class Purse:
         """Where the ledger ended when it was asked last."""
         return self._head
 
-    def compare(self, seen: Head) -> None:
-        """See that the ledger holds what others have seen of it."""
-        self.ledger.compare([seen])
+    def witness(self, seen: Head) -> None:
+        """Remember what others have seen of the ledger."""
+        self._witnessed = seen
 
     def finish(self) -> None:
         """The job needs no more."""

@@ -89,8 +89,6 @@ class Trainer:
         self._rounds = RoundsReader(log, self._name, roster.aggregator)
         self._models = ModelReader(log, topics.model(self._name), learning.learner.layout)
         self._config, self._roster_digest = config_digest(job), roster.digest()
-        self._witnessed: Head | None = None
-        """Where our ledger ended, as the last round that counted us has it on the log."""
         self.final: bytearray | None = None
         """The final model, once it was judged."""
 
@@ -136,7 +134,7 @@ class Trainer:
             self._observer.sent(closed.round)
         for counted in closed.cohort:
             if counted.hospital == self.uplink.hospital and counted.ledger:
-                self._witnessed = Head(counted.ledger.entries, counted.ledger.digest)
+                self._spending.witness(Head(counted.ledger.entries, counted.ledger.digest))
         self._own_up(closed)
         self._outbox.forget(closed.round)
 
@@ -180,7 +178,7 @@ class Trainer:
         self._observer.training(opened.round, begun.total)
         model = self._models.read(opened.model, opened.round - 1)
         metrics = self._judged(opened, model)
-        reservation = self._charge(opened.round)
+        reservation = self._spending.reserve(opened.round, "Training")
         self._observer.spent(self._spending.epsilon())
         started = monotonic()
         trained = self._learner.train(opened.round, model)
@@ -207,12 +205,6 @@ class Trainer:
         self._observer.trained(seconds)
         logger.info("trained round %d, attempt %d, in %.2f s", opened.round, begun.attempt, seconds)
         return sealed
-
-    def _charge(self, round_number: int) -> int | None:
-        """Nothing is charged to a ledger that has lost what the log has seen of it."""
-        if self._witnessed:
-            self._spending.compare(self._witnessed)
-        return self._spending.reserve(round_number, "Training")
 
     def _ledger_head(self) -> LedgerHead | None:
         head = self._spending.head()
