@@ -30,7 +30,7 @@ from consilia_workers.source import Split
 from consilia_workers.training.batches import on_device
 from consilia_workers.training.device import choose_device
 from consilia_workers.training.metrics import BINARY, MULTICLASS, Metric
-from consilia_workers.training.optimizers import make_optimizer
+from consilia_workers.training.optimizers import ProximalTerm, make_optimizer
 from consilia_workers.training.schedule import learning_rate_factor
 from consilia_workers.training.torch_learner import layout_of, model_pieces, read_model
 
@@ -92,9 +92,12 @@ class PrivateLearner(LocalLearner):
         assert privacy is not None, "a private job says how private"
         factor = learning_rate_factor(spec.training.scheduler, round_number, spec.rounds.count)
         groups = [{"params": [p for p in self._model.module.parameters() if p.requires_grad]}]
+        optimizer = make_optimizer(spec.training.optimizer, groups, factor)
+        proximal = ProximalTerm(self._model.module, float(spec.training.proximal_mu or 0))
+        optimizer.register_step_pre_hook(lambda *_: proximal.add_gradient())  # behind the noise: no record is in it
         steps = PrivateSteps(
             self._model.train(),
-            make_optimizer(spec.training.optimizer, groups, factor),
+            optimizer,
             noise_multiplier=float(training.noise_multiplier),
             max_grad_norm=float(privacy.max_grad_norm),
             expected_batch_size=float(training.sample_rate) * self._cohort.public,
