@@ -177,9 +177,9 @@ class IsolatedModel:
         for step in graph.steps:
             match step:
                 case Island():
-                    found, broken = step.run(values, shared, lanes=self.lanes, training=training)
+                    found, marks = step.run(values, shared, lanes=self.lanes, training=training)
                     values |= found
-                    tape.broken += broken
+                    tape.broken += marks
                 case ParameterLook(name=name, target=target):
                     values[name] = tape.parameter(cast("nn.Parameter", self._tensor(target)))
                 case LayerCall():
