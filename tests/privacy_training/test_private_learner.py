@@ -47,7 +47,7 @@ def learner(**training):
     }
     task, spec = Logistic(), FederatedJob.model_validate(job)
     records = {split: Records(task) for split in Split}
-    cohort = Cohort.of(np.ones(COUNT, dtype=np.bool_), None, by_patient=False, told=None)
+    cohort = Cohort.of(COUNT, None, by_patient=False, told=None)
     return PrivateLearner(spec, rebuild(describe(task)), records, make_plan(spec.spec, COUNT), cohort, None)
 
 

@@ -26,10 +26,8 @@ class Cohort:
     """Whether units may have several records."""
 
     @classmethod
-    def of(
-        cls, included: NDArray[np.bool_], patients: NDArray[np.int64] | None, *, by_patient: bool, told: int | None
-    ) -> Self:
-        """From which records are trained on, whose each is, and how many units the hospital says that there are.
+    def of(cls, records: int, patients: NDArray[np.int64] | None, *, by_patient: bool, told: int | None) -> Self:
+        """From how many records there are, whose each is, and how many units the hospital says that there are.
 
         Raises:
             DataError: patients are to be hidden, and the task does not say whose records are whose.
@@ -37,14 +35,13 @@ class Cohort:
         if by_patient and patients is None:
             message = "privacy.unit is Patient, but the task does not say whose each record is."
             raise DataError(message, remedy="Implement patients() in the task, or set unit: Record.")
-        members = np.flatnonzero(included)
-        owner = patients[members] if by_patient and patients is not None else members
+        owner = patients if by_patient and patients is not None else np.arange(records)
         order = np.argsort(owner, kind="stable")
         _, unit_of = np.unique(owner[order], return_inverse=True)
         count = int(unit_of[-1]) + 1 if len(unit_of) else 0
         return cls(
             public=max(public_size(told if told is not None else count), 1),
-            members=members[order],
+            members=order,
             unit_of=unit_of.astype(np.int64),
             grouped=by_patient,
         )

@@ -125,11 +125,10 @@ def _cohort(found: Prepared) -> Cohort:
     by_patient = privacy.unit == "Patient"
     if found.in_the_dark:
         count = int(found.in_the_dark.ask({"ask": "open"}).head["records"])
-        return Cohort.of(np.ones(count, dtype=np.bool_), None, by_patient=False, told=settings.public_size)
+        return Cohort.of(count, None, by_patient=False, told=settings.public_size)
     records = found.records[Split.TRAIN]
-    everybody = np.ones(records.count, dtype=np.bool_)
     patients = records.patients if by_patient else None
-    return Cohort.of(everybody, patients, by_patient=by_patient, told=settings.public_size)
+    return Cohort.of(records.count, patients, by_patient=by_patient, told=settings.public_size)
 
 
 def _content(found: Prepared, key: bytes) -> Content:
