@@ -268,11 +268,24 @@ def test_files_that_its_keeper_has_open_are_closed_to_it(confined, secret):
         assert confined(lambda: tried(os.pread, number, 9, 0)) == "OSError"
 
 
-def test_a_folder_of_code_that_holds_a_secret_is_left_out(confined, secret, monkeypatch):
-    monkeypatch.syspath_prepend(str(secret.parent))
+def test_of_a_folder_of_code_that_holds_a_secret_the_rest_is_readable(confined, secret, monkeypatch):
+    folder = secret.parent
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "runs").mkdir()
+    (folder / "runs" / "ledger").write_text("secret")
+    (folder / "to_the_runs").symlink_to(folder / "runs")
+    (folder / "to_the_key.py").symlink_to(secret)
+    (folder / "beside_the_key.py").write_text("from parts_of_it import part\n")
+    (folder / "parts_of_it").mkdir()
+    (folder / "parts_of_it" / "part.py").write_text("value = 3\n")
+    hidden = (secret, folder / "runs" / "ledger", folder / "runs")
 
     assert confined(lambda: tried(secret.read_text)) == "did: secret"
-    assert confined(lambda: tried(secret.read_text), hidden=(secret,)) == "PermissionError"
+    for path in (secret, folder / "runs" / "ledger", folder / "to_the_runs" / "ledger", folder / "to_the_key.py"):
+        assert confined(lambda path=path: tried(path.read_text), hidden=hidden) == "PermissionError"
+    assert confined(lambda: __import__("beside_the_key").part.value, hidden=hidden) == "3"
+    assert confined(lambda: tried(os.listdir, folder), hidden=hidden) == "PermissionError"
+    assert confined(lambda: tried(os.listdir, folder / "runs"), hidden=hidden) == "PermissionError"
 
 
 def test_an_error_comes_back_as_it_was(tmp_path):

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ from typing import Any, Self
 from consilia.errors import ConsiliaError, DataError, DivergedError, PermanentError, RunError, TaskError
 from consilia_workers.sandbox import kernel
 from consilia_workers.sandbox.frames import BrokenFrameError, Frame, receive, send
+from consilia_workers.sandbox.places import open_code
 
 Serve = Callable[[dict[str, Any], bytearray | memoryview | bytes], tuple[dict[str, Any], Sequence[bytes | memoryview]]]
 """From a question's head and body to the answer's."""
@@ -38,7 +39,7 @@ class Confinement:
     readable: tuple[Path, ...] = ()
     """Beside Python itself and the code."""
     hidden: tuple[Path, ...] = ()
-    """What must not be readable: a folder with code in it that holds one of these is left out as well."""
+    """What must not be readable: of a folder with code in it that holds one of these, only the other entries are."""
     output: Path | None = None
     """The file that it prints to; none: wherever its keeper prints."""
     discreet: bool = False
@@ -148,7 +149,7 @@ def confine(confinement: Confinement, scratch: Path) -> None:
     try:
         kernel.refuse_new_privileges()
         kernel.hide_memory()
-        code = [place for place in _of_python() if not _holds(place, confinement.hidden)]
+        code = open_code(confinement.hidden, scratch)
         kernel.restrict_files([*code, *confinement.readable], [scratch, Path("/dev/null")])
         kernel.restrict_calls()
     except kernel.KernelError as error:
@@ -156,27 +157,6 @@ def confine(confinement: Confinement, scratch: Path) -> None:
             message = f"the task's code cannot be confined here: {error}."
             remedy = "Run it on Linux 5.13 or later with Landlock, on x86-64 or arm64."
             raise RunError(message, remedy=remedy) from error
-
-
-def _of_python() -> Iterable[Path]:
-    """Python, its libraries, the system's libraries, and wherever modules are imported from."""
-    places = {sys.prefix, sys.base_prefix, sys.exec_prefix, "/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"}
-    places |= {
-        "/etc/localtime",
-        "/etc/ssl/certs",
-        "/proc/cpuinfo",
-        "/sys/devices/system/cpu",
-        "/dev/urandom",
-        "/dev/random",
-        "/dev/zero",
-        *(sys.path or ()),
-    }
-    return (Path(place or ".") for place in sorted(places))
-
-
-def _holds(place: Path, hidden: tuple[Path, ...]) -> bool:
-    real = place.resolve()
-    return any(path.resolve().is_relative_to(real) for path in hidden)
 
 
 def _print_to(output: Path | None) -> None:
