@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from torch.utils import _pytree as pytree
@@ -80,14 +81,21 @@ def prepare(settings: TrainerSettings, job: FederatedJob, running: ExitStack) ->
 
 
 def _far_from_data(settings: TrainerSettings) -> Confinement:
-    hidden = (settings.key, settings.state, *([settings.data] if settings.data else []))
+    hidden = (*_secrets(settings), *([settings.data] if settings.data else []))
     return Confinement(hidden=hidden, required=settings.confinement == "Required")
+
+
+def _secrets(settings: TrainerSettings) -> tuple[Path, ...]:
+    """What the task's code never reads, with or without data: keys, the ledger, and what this hospital keeps."""
+    scheme, _, rest = (settings.ledger or "").partition("://")
+    ledger = [Path(unquote(rest))] if scheme == "file" else []
+    return (settings.key, settings.state, *ledger, *([settings.ledger_key] if settings.ledger_key else []))
 
 
 def _near_data(settings: TrainerSettings) -> Confinement:
     return Confinement(
         readable=(settings.data,) if settings.data else (),
-        hidden=(settings.key, settings.state),
+        hidden=_secrets(settings),
         output=settings.state / TASK_OUTPUT,
         discreet=True,
         required=settings.confinement == "Required",
