@@ -20,6 +20,7 @@ from benchmarks.options import positive, progress, work_folder
 from consilia.errors import ConsiliaError
 from consilia_workers.local.plan import Plan
 from consilia_workers.report.results import Report
+from consilia_workers.report.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +145,8 @@ def most_spent(samples: Sequence[Report]) -> float:
 
 def as_text(curve: Curve) -> str:
     """A few lines for people."""
-    lines = [
-        f"{curve.task}, {curve.metric}, {curve.samples} samples; unit record, δ = 1e-5, ε by RDP at every hospital"
-    ]
+    drawn = counted(curve.samples, "sample")
+    lines = [f"{curve.task}, {curve.metric}, {drawn}; unit record, δ = 1e-5, ε by RDP at every hospital"]
     for epsilon, figure in curve.private.items():
         lines.append(f"ε ≤ {epsilon:4} {quality.spread_text(figure['federated'])}   spent {curve.spent[epsilon]:.3f}")
     without = "   ".join(f"{way} {quality.spread_text(value)}" for way, value in curve.open.items())

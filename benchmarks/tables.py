@@ -8,6 +8,7 @@ from benchmarks.logs import NAMES
 from benchmarks.quality import spread_text
 from benchmarks.results import Result, Results
 from consilia.errors import RunError
+from consilia_workers.report.wording import counted
 
 WITH_BROKER = "cpu_seconds_per_round_with_broker"
 ROUND_ROWS = {
@@ -193,7 +194,7 @@ def privacy_table(measured: Mapping[str, Any]) -> str:
     ]
     without = [[f"{way}, no privacy", spread_text(value), ""] for way, value in measured["open"].items()]
     head = [
-        f"{measured['task'].replace('_', ' ')}, {measured['samples']} samples",
+        f"{measured['task'].replace('_', ' ')}, {counted(measured['samples'], 'sample')}",
         measured["metric"],
         "ε by the ledger",
     ]
