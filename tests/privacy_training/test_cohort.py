@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilia.errors import DataError
+from consilia.privacy.sizes import public_size
 from consilia_workers.privacy.cohort import Cohort
 
 PATIENTS = np.array([4, 0, 4, 1, 0, 4])
@@ -35,6 +36,14 @@ def test_others_learn_what_the_hospital_says_rounded_down_or_a_step_below_the_co
     assert said.public <= told
     assert counted.public <= count
     assert Cohort.of(counted.public, None, by_patient=False, told=None).public == counted.public
+
+
+@given(st.integers(1, 10**6))
+def test_the_most_that_are_told_alike_end_where_the_next_step_begins(count):
+    cohort = Cohort(public=public_size(count), members=np.arange(0), unit_of=np.arange(0), grouped=False)
+
+    assert count <= cohort.most
+    assert public_size(cohort.most) == public_size(count) < public_size(cohort.most + 1)
 
 
 def test_patients_cannot_be_hidden_if_nobody_knows_them():

@@ -10,6 +10,8 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from consilia.errors import DataError, TaskError
+from consilia_workers.privacy.islands import OperationError
+from consilia_workers.privacy.isolation import IsolatedModel
 from consilia_workers.privacy.operations import DROPOUT, FUNCTIONS, METHODS
 
 COUNT = 9
@@ -293,6 +295,23 @@ def test_a_record_that_cannot_be_computed_with_stops_nobody_and_shows_in_nothing
     assert after[3].isnan()
     assert torch.equal(before[[0, 1, 2, 4, 5, 6, 7, 8]], after[[0, 1, 2, 4, 5, 6, 7, 8]])
     assert not before.isnan().any()
+
+
+def test_the_lanes_that_fail_are_found_on_the_device_that_computes(monkeypatch):
+    """On one without memory, which every machine has: that no mask is made elsewhere is all that shows there."""
+    task = Private()
+    model = isolated(task).to(torch.device("meta"))
+    seen, run = [], IsolatedModel._run
+
+    def failing_at_first(self, graph, rows, failed, *, recording):
+        seen.append(failed.device.type)
+        if len(seen) == 1:
+            raise OperationError
+        return run(self, graph, rows, failed, recording=recording)
+
+    monkeypatch.setattr(IsolatedModel, "_run", failing_at_first)
+    model.recorded([values.to("meta") for values in task.batch(16)])
+    assert seen == ["meta"] * (1 + 1 + 16 + 1)
 
 
 def test_a_graph_that_works_on_no_record_is_an_error_that_quotes_none():

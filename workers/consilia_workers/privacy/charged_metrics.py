@@ -32,7 +32,7 @@ class ChargedMetrics:
         except BudgetError as error:
             logger.warning("the model after round %d is not evaluated for others: %s", rounds, error)
             return {}
-        scores, targets, _losses = self._learner.judged(model)
+        scores, targets, _losses = self._learner.judged(model, anywhere=True)
         if scores.ndim != 1:  # of every record alike: it follows from the task's graph
             message = (
                 "evaluation: Charged is for tasks with the answers yes and no; this one gives a score for each class."

@@ -1,5 +1,6 @@
 """Whom a step may sample: records, or patients with all of their records."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilia.errors import DataError
-from consilia.privacy.sizes import public_size
+from consilia.privacy.sizes import SIZES, public_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,18 @@ class Cohort:
         """How many units there are. Nobody else may know."""
         return int(self.unit_of[-1]) + 1 if len(self.unit_of) else 0
 
+    @property
+    def most(self) -> int:
+        """The most units that a cohort may have of which others are told the same."""
+        return largest_told_alike(self.public)
+
     def rows(self, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Tensor | None]:
         """The records of the chosen units, and the unit of each where units may have several records."""
         taken = chosen[self.unit_of]
         return self.members[taken], torch.from_numpy(self.unit_of[taken]) if self.grouped else None
+
+
+def largest_told_alike(count: int) -> int:
+    """The largest count that is told as this one is: one below the next step."""
+    after = bisect_right(SIZES, count)
+    return SIZES[after] - 1 if after < len(SIZES) else count

@@ -90,33 +90,42 @@ class IsolatedModel:
         return Recorded(losses=_refuse_other_loss(losses), tape=tape, unusable=failed | empty)
 
     @torch.no_grad()
-    def losses(self, batch: Batch) -> Tensor:
+    def losses(self, batch: Batch, lanes: Tensor | None = None) -> Tensor:
         """The loss of each record, shape (n,); NaN where the task's operations fail on it.
+
+        `lanes`, as in `recorded`, is for at most `self.lanes` records; without it any number follow one another.
 
         Raises:
             TaskError: the graph cannot be run on such records, whatever their values are.
             DataError: the batch is not made of tensors of one length.
         """
-        return torch.cat([_refuse_other_loss(found)[:count] for found, count in self._passes(self._loss, batch)])
+        return torch.cat([_refuse_other_loss(found)[own] for found, own in self._passes(self._loss, batch, lanes)])
 
     @torch.no_grad()
-    def predictions(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Scores and targets, shapes (n,) and (n,), or (n, classes) and (n,).
+    def predictions(self, batch: Batch, lanes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores and targets, shapes (n,) and (n,), or (n, classes) and (n,); `lanes` as in `losses`.
 
         Raises:
             TaskError: the graph cannot be run on such records, or gives something else.
             DataError: the batch is not made of tensors of one length.
         """
-        found = [(_refuse_other_prediction(pair), count) for pair, count in self._passes(self._predict, batch)]
-        scores, targets = (torch.cat([pair[k][:count] for pair, count in found]) for k in (0, 1))
+        found = [(_refuse_other_prediction(pair), own) for pair, own in self._passes(self._predict, batch, lanes)]
+        scores, targets = (torch.cat([pair[k][own] for pair, own in found]) for k in (0, 1))
         return scores, targets
 
-    def _passes(self, graph: Plan, batch: Batch) -> Iterator[tuple[Any, int]]:
+    def _passes(self, graph: Plan, batch: Batch, lanes: Tensor | None) -> Iterator[tuple[Any, Tensor]]:
+        """What comes of each pass, and the lanes of its records in their order."""
+        if lanes is not None:
+            yield self._one_pass(graph, batch, lanes), lanes.to(self.device)
+            return
         for start in range(0, length_of(batch), self.lanes):
             part = part_of(batch, slice(start, start + self.lanes))
-            count = length_of(part)
-            found, _tape, failed = self._forgiving(graph, self._laned(part, torch.arange(count)), recording=False)
-            yield pytree.tree_map(lambda value, failed=failed: _without(value, failed), found), count
+            places = torch.arange(length_of(part))
+            yield self._one_pass(graph, part, places), places.to(self.device)
+
+    def _one_pass(self, graph: Plan, part: Batch, places: Tensor) -> Any:  # noqa: ANN401 (what the graph gives)
+        found, _tape, failed = self._forgiving(graph, self._laned(part, places), recording=False)
+        return pytree.tree_map(lambda value: _without(value, failed), found)
 
     def _laned(self, batch: Batch, places: Tensor) -> Batch:
         """The records in their lanes, zeros in the others."""
@@ -164,7 +173,8 @@ class IsolatedModel:
 
     def _runs(self, graph: Plan, rows: Batch) -> bool:
         try:
-            self._run(graph, rows, torch.zeros(self.lanes, dtype=torch.bool), recording=False)
+            none = torch.zeros(self.lanes, dtype=torch.bool, device=self.device)
+            self._run(graph, rows, none, recording=False)
         except OperationError:
             return False
         return True

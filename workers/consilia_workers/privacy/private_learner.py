@@ -4,7 +4,7 @@ The task's code is not in this process. What this learner gives depends on the r
 alone, and on their number not at all: the sampling rate, the noise and the number of steps follow from what is public.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
 from time import monotonic
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from consilia.api import FederatedJob
 from consilia.errors import DivergedError
@@ -21,8 +22,8 @@ from consilia_workers.audit.ballast import Ballast
 from consilia_workers.audit.membership import AttackResult
 from consilia_workers.audit.records import RecordAttack
 from consilia_workers.learner import LocalLearner, Pieces
-from consilia_workers.privacy.cohort import Cohort
-from consilia_workers.privacy.dpsgd import PrivateSteps, capacity_for, choose_style
+from consilia_workers.privacy.cohort import Cohort, largest_told_alike
+from consilia_workers.privacy.dpsgd import PrivateSteps, capacity_for, choose_style, random_places
 from consilia_workers.privacy.isolation import IsolatedModel
 from consilia_workers.privacy.noise import SystemRandomness
 from consilia_workers.sandbox.records import Records
@@ -63,8 +64,9 @@ class PrivateLearner(LocalLearner):
         self.layout = layout_of(model.module)
         example = on_device(records[Split.TRAIN].example(), self._model.device)
         rate = float(plan.training.sample_rate)
-        # Records lie in random places among so many: a hostile graph could tell a place by its rounding.
-        self._capacity = 0 if cohort.grouped else capacity_for(cohort.count, rate)
+        # Records lie in random places among so many, for a hostile graph could tell a place by its rounding: as many as
+        # any cohort needs of which others are told the same, or their number itself would show.
+        self._capacity = 0 if cohort.grouped else capacity_for(cohort.most, rate)
         self._lanes = lanes(self._capacity or ceil(rate * cohort.public), self.layout.parameters)
         self.style = choose_style(
             self._model, example, randomness=self._randomness, physical_batch=self._lanes, repeats=_TRIALS
@@ -140,20 +142,33 @@ class PrivateLearner(LocalLearner):
         return {name: float(value) for name, value in found.items() if value is not None and np.isfinite(value)}
 
     def judged(
-        self, model: bytearray | memoryview, split: Split = Split.TEST
+        self, model: bytearray | memoryview, split: Split = Split.TEST, *, anywhere: bool = False
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.integer[Any]], NDArray[np.floating[Any]]]:
-        """Scores, targets and losses of every record of a split, by a model file."""
+        """Scores, targets and losses of every record of a split, by a model file.
+
+        With `anywhere`, as what leaves the hospital demands, records stand in random places, as in a step of training:
+        neither what comes of one of them nor their order tells how many others there are.
+        """
         read_model(self._model.module, self.layout, model)
         isolated, records = self._model.eval(), self._records[split]
         scores, targets, losses = [], [], []
-        for start in range(0, records.count, _EVALUATED_AT_ONCE):
-            rows = np.arange(start, min(start + _EVALUATED_AT_ONCE, records.count))
+        for rows, places in self._scattered(records.count) if anywhere else _in_order(records.count):
             batch = on_device(records.take(rows), isolated.device)
-            score, target = isolated.predictions(batch)
+            score, target = isolated.predictions(batch, places)
             scores.append(score.float().cpu().numpy())
             targets.append(target.cpu().numpy())
-            losses.append(isolated.losses(batch).float().cpu().numpy())
+            losses.append(isolated.losses(batch, places).float().cpu().numpy())
         return np.concatenate(scores), np.concatenate(targets), np.concatenate(losses)
+
+    def _scattered(self, count: int) -> Iterator[tuple[NDArray[np.int64], Tensor | None]]:
+        """For each pass its records and their lanes, among as many as the largest split of that public size needs."""
+        at_once = self._model.lanes
+        passes = ceil(largest_told_alike(count) / at_once)
+        places = random_places(count, passes * at_once, self._randomness)
+        for number in range(passes):
+            rows = torch.nonzero(places // at_once == number).flatten()
+            if len(rows):
+                yield rows.numpy(), places[rows] % at_once
 
     def attacked(self, model: bytearray, seconds: float) -> AttackResult | None:
         """How well a model tells its training records from others; reference models may take so many seconds.
@@ -171,6 +186,11 @@ class PrivateLearner(LocalLearner):
             seconds=seconds,
         )
         return attack.result()
+
+
+def _in_order(count: int) -> Iterator[tuple[NDArray[np.int64], Tensor | None]]:
+    for start in range(0, count, _EVALUATED_AT_ONCE):
+        yield np.arange(start, min(start + _EVALUATED_AT_ONCE, count)), None
 
 
 def _measured(metric: Metric, scores: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]) -> float | None:
