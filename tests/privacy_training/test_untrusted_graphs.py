@@ -80,6 +80,8 @@ MODELS = {
     ),
     "no size yet": (lambda: nn.LazyLinear(1), "has no shape yet"),
     "nothing to train": (lambda: nn.Linear(5, 1).requires_grad_(requires_grad=False), "no parameter to train"),
+    "in half precision": (lambda: nn.Linear(5, 1, dtype=torch.float16), "trains weight, which is float16"),
+    "in brain floats": (lambda: nn.Linear(5, 1).to(torch.bfloat16), "trains weight, which is bfloat16"),
     "of complex numbers": (lambda: nn.Linear(5, 1, dtype=torch.complex64), "complex64, which does not travel"),
 }
 
@@ -95,6 +97,19 @@ def test_a_model_that_cannot_be_private_is_named(build, words):
     task.made = build()
     with pytest.raises(TaskError, match=words):
         describe(task)
+
+
+def test_what_is_frozen_may_be_in_half_precision():
+    task = Private()
+    task.made.register_buffer("table", torch.ones(5, dtype=torch.float16))
+    task.loss = lambda model, batch: model(batch[0] * model.table.float()).mean()
+    assert {entry.dtype for entry in rebuilt(task)} == {"float32", "float16"}
+
+
+def rebuilt(task):
+    description = describe(task)
+    rebuild(description)
+    return description.state
 
 
 @pytest.mark.parametrize("option", [{"max_norm": 1.0}, {"scale_grad_by_freq": True}, {"sparse": True}])
@@ -221,6 +236,8 @@ DAMAGE = {
     "tied to nothing": (Mlp, lambda d: d["state"][2].update(tied_to="nothing"), "ties 2.weight to nothing"),
     "a value missing": (Mlp, lambda d: d["state"][2].update(role="frozen"), "lack 2.weight"),
     "whole numbers trained": (Mlp, lambda d: d["state"][2].update(dtype="int64"), "trains 2.weight"),
+    "half precision trained": (Mlp, lambda d: d["state"][2].update(dtype="float16"), "trains 2.weight, .* float16"),
+    "brain floats trained": (Mlp, lambda d: d["state"][2].update(dtype="bfloat16"), "trains 2.weight, .* bfloat16"),
     "no values": (Mlp, lambda d: d.update(values="AAAA"), "no safetensors file"),
     "backwards": (Mlp, lambda d: d["loss"]["nodes"].reverse(), "not computed before"),
     "unknown field": (Mlp, lambda d: d.update(code="print(1)"), "not well formed at code"),

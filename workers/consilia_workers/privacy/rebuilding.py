@@ -13,7 +13,7 @@ from consilia_workers.privacy.graph import Graph, GraphDescription, State
 from consilia_workers.privacy.isolation import IsolatedModel, Place
 from consilia_workers.privacy.layer_types import make_layer
 from consilia_workers.privacy.planning import plan
-from consilia_workers.privacy.state import DTYPES
+from consilia_workers.privacy.state import DTYPES, refuse_coarse
 
 MOST_ELEMENTS = 2**33
 """Of all parameters together: what a description can make this process allocate."""
@@ -127,10 +127,8 @@ def _tensor(entry: State, before: dict[str, Tensor], values: dict[str, Tensor]) 
     if entry.tied_to is not None:
         return _tied(entry, before)
     if entry.role == "trainable":
-        dtype = DTYPES[entry.dtype]
-        if not dtype.is_floating_point:
-            raise TaskError(f"the task's graph trains {entry.name}, which is {entry.dtype}.")
-        return nn.Parameter(torch.zeros(entry.shape, dtype=dtype))
+        refuse_coarse(entry.name, DTYPES[entry.dtype])
+        return nn.Parameter(torch.zeros(entry.shape, dtype=DTYPES[entry.dtype]))
     value = values.get(entry.name)
     if value is None or tuple(value.shape) != entry.shape or value.dtype is not DTYPES[entry.dtype]:
         raise TaskError(f"the values of the task's graph lack {entry.name}, or have another shape or dtype for it.")

@@ -19,6 +19,22 @@ DTYPES: dict[str, torch.dtype] = {
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
+TRAINABLE = (torch.float32, torch.float64)
+"""What gradients are clipped in. In fewer digits the rounding of a sum is larger than clipping.MARGIN allows for: one
+record could move it by more than the norm that noise is added for."""
+
+
+def refuse_coarse(name: str, dtype: torch.dtype) -> None:
+    """Nothing is trained in other numbers than those.
+
+    Raises:
+        TaskError: this is; names it and the way out.
+    """
+    if dtype not in TRAINABLE:
+        message = f"the task's graph trains {name}, which is {str(dtype).removeprefix('torch.')}."
+        raise TaskError(message, remedy="Keep what is trained in float32, or freeze it: requires_grad_(False).")
+
+
 class StateWriter:
     """Gathers what the graphs of one model refer to."""
 
@@ -43,6 +59,8 @@ class StateWriter:
         if tensor.dtype not in DTYPE_NAMES:
             message = f"the model's {name} is {str(tensor.dtype).removeprefix('torch.')}, which does not travel."
             raise TaskError(message, remedy="Keep parameters in float32.")
+        if role == "trainable":
+            refuse_coarse(name, tensor.dtype)
         first = self._first.setdefault(id(tensor), name)
         tied = {"tied_to": first} if first != name else {}
         entry = {"name": name, "shape": tuple(tensor.shape), "dtype": DTYPE_NAMES[tensor.dtype], "role": role, **tied}
