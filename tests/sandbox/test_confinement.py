@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 
-from consilia.errors import DataError, TaskError
+from consilia.errors import DataError, DivergedError, TaskError
 from consilia_workers.sandbox import kernel
 from consilia_workers.sandbox.frames import BrokenFrameError, describe_array, read_arrays
 from consilia_workers.sandbox.keeper import Confined, Confinement
@@ -314,6 +314,20 @@ def test_near_data_an_error_says_nothing_and_its_words_stay_in_the_hospital(tmp_
     assert str(output) in str(raised.value)
     assert output.read_text().count("Mrs Smith") > 1
     assert output.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("kind", [DataError, DivergedError, TaskError, KeyError])
+def test_near_data_not_even_the_kind_of_an_error_is_told(tmp_path, kind):
+    def fail():
+        raise kind("Mrs Smith")
+
+    confinement = Confinement(discreet=True, output=tmp_path / "output.log")
+    with (
+        Confined("reads the data", lambda: lambda *_: fail(), confinement) as process,
+        pytest.raises(TaskError, match=r"^the process that reads the data failed\. Read ") as raised,
+    ):
+        process.ask({})
+    assert type(raised.value) is TaskError
 
 
 @pytest.mark.parametrize("end", [lambda: os._exit(3), os.abort, sys.exit])

@@ -97,7 +97,7 @@ def read_arrays(described: object, body: bytearray | memoryview | bytes) -> list
             ):
                 pass
             case _:
-                raise BrokenFrameError(f"no description of an array: {str(each)[:80]}")
+                raise BrokenFrameError("what describes an array is no type and shape")
         dtype = np.dtype(name)
         size = int(np.prod([*shape, 1], dtype=object)) * dtype.itemsize
         if start + size > len(view):
@@ -105,5 +105,5 @@ def read_arrays(described: object, body: bytearray | memoryview | bytes) -> list
         found.append(np.frombuffer(view[start : start + size], dtype=dtype).reshape(shape))
         start += size
     if start != len(view):
-        raise BrokenFrameError(f"{len(view) - start} bytes belong to no array")
+        raise BrokenFrameError("bytes came that belong to no array")
     return found

@@ -83,13 +83,13 @@ class Confined:
         return answer
 
     def _raised(self, head: dict[str, Any]) -> PermanentError:
-        """The error as it was, as far as its words may be repeated."""
-        kind = _ERRORS.get(str(head["error"]), TaskError)
+        """The error as it was, as far as it may be repeated: not even its kind, where it may tell of a record."""
         if self._confinement.discreet:
             remedy = (
                 f"Read {self._confinement.output or 'its output'}: it stays in the hospital, for it may hold records."
             )
-            return kind(f"the process that {self.name} failed ({kind.__name__}).", remedy=remedy)
+            return TaskError(f"the process that {self.name} failed.", remedy=remedy)
+        kind = _ERRORS.get(str(head["error"]), TaskError)
         return kind(str(head.get("message", "")), remedy=str(head.get("remedy", "")))
 
     def end(self) -> None:
