@@ -1,9 +1,12 @@
 """What runs confined says what it should, and what is no answer is refused."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from made_up import Linear
+from safetensors.torch import load
 from torch.utils.data import Dataset, TensorDataset
 from worlds import make_job
 
@@ -13,6 +16,7 @@ from consilia_workers.sandbox import roles
 from consilia_workers.sandbox.keeper import Confined, Confinement
 from consilia_workers.sandbox.records import Records
 from consilia_workers.source import DataSource, Split
+from consilia_workers.training.torch_learner import TorchLearner
 
 PRIVACY = {"epsilon": "1"}
 ANYWHERE = Confinement(required=False)
@@ -142,6 +146,32 @@ def test_the_describer_needs_no_data_and_gives_a_graph():
         graph = GraphDescription.from_json(bytes(describer.ask({}).body))
 
     assert [entry.name for entry in graph.state if entry.role == "trainable"] == ["weight", "bias"]
+
+
+class Drawn(Linear):
+    def model(self):
+        made = super().model()
+        made.register_buffer("projection", torch.randn(4, 4), persistent=False)
+        made.register_buffer("shift", torch.tensor([random.gauss(0, 1) for _ in range(4)]), persistent=False)
+        return made
+
+    def loss(self, model, batch):
+        return super().loss(model, [batch[0] @ model.projection + model.shift, batch[1]])
+
+
+def test_every_hospital_is_told_the_random_numbers_of_the_initial_model(monkeypatch):
+    job = make_job(["a"], task={"entrypoint": f"{__name__}:Drawn"}, privacy=PRIVACY)
+    monkeypatch.setattr(roles, "load_entrypoint", lambda _entrypoint: Drawn)
+    told = []
+    for _hospital in range(2):
+        torch.randn(3)  # each comes from a state of its own
+        with Confined("describes", lambda: roles.describer(job), ANYWHERE) as describer:
+            told.append(load(GraphDescription.from_json(bytes(describer.ask({}).body)).values))
+    initial = dict(TorchLearner.for_task(Drawn, job, [])._model.named_buffers())
+
+    assert told[0].keys() == told[1].keys() == {"projection", "shift"}
+    assert all(torch.equal(told[0][name], told[1][name]) for name in told[0])
+    assert all(torch.equal(told[0][name], initial[name]) for name in told[0])
 
 
 def test_what_is_no_task_is_refused_with_the_way_out():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset, TensorDataset
 
@@ -23,6 +24,7 @@ from consilia_workers.source import DataSource, Split
 from consilia_workers.task import Batch, Task
 from consilia_workers.training import batches
 from consilia_workers.training.guard import guarded
+from consilia_workers.training.seeds import seed_all, seed_for
 from consilia_workers.training.torch_learner import prepared_model
 
 AT_ONCE = 1 << 30
@@ -85,7 +87,13 @@ def _task(job: FederatedJob) -> Task:
         raise TaskError(message, remedy="Derive it from consilia_workers.task.Task, or use mechanism: Gaussian.")
     task = guarded("__init__(parameters)", found, job.spec.task.parameters or {})
     original = task.model
-    task.model = lambda: prepared_model(original(), job.spec.privacy)  # type: ignore[method-assign]
+
+    def seeded() -> nn.Module:
+        # As for the initial model: what stays at each hospital, such as a random buffer, is to be the same at all.
+        seed_all(seed_for(job.spec.training.seed, "initial"))
+        return prepared_model(original(), job.spec.privacy)
+
+    task.model = seeded  # type: ignore[method-assign]
     return task
 
 

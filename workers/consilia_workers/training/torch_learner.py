@@ -1,6 +1,5 @@
 """Local training of a `Task` with PyTorch."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
@@ -24,7 +23,7 @@ from consilia_workers.training.device import choose_device
 from consilia_workers.training.evaluation import evaluate, refuse_unknown_metrics
 from consilia_workers.training.guard import guarded
 from consilia_workers.training.schedule import learning_rate_factor
-from consilia_workers.training.seeds import seed_for
+from consilia_workers.training.seeds import seed_all, seed_for
 from consilia_workers.training.steps import Steps
 
 _TRAVEL: Mapping[torch.dtype, np.dtype[Any]] = {
@@ -79,7 +78,7 @@ class TorchLearner(Learner):
         return dataset
 
     def _fresh(self) -> nn.Module:
-        _seed_all(seed_for(self.job.spec.training.seed, "initial"))
+        seed_all(seed_for(self.job.spec.training.seed, "initial"))
         return prepared_model(guarded("model()", self._task.model), self.job.spec.privacy)
 
     def initial(self) -> Pieces:
@@ -94,7 +93,7 @@ class TorchLearner(Learner):
         """Load, take the round's steps, export."""
         self._read(model)
         spec = self.job.spec
-        _seed_all(seed_for(spec.training.seed, self._party, round_number, "layers"))
+        seed_all(seed_for(spec.training.seed, self._party, round_number, "layers"))
         factor = learning_rate_factor(spec.training.scheduler, round_number, spec.rounds.count)
         steps = Steps(self._task, self._model, spec.training, factor=factor)
         self._model.train()
@@ -191,10 +190,3 @@ def _described(name: str, tensor: torch.Tensor, *, trainable: bool) -> Tensor:
         message = f"the model's {name} is {str(tensor.dtype).removeprefix('torch.')}, which does not travel."
         raise TaskError(message, remedy="Keep parameters in float32 and set training.precision for the arithmetic.")
     return Tensor(name=name, dtype=_TRAVEL[tensor.dtype], shape=tuple(tensor.shape), trainable=trainable)
-
-
-def _seed_all(seed: int) -> None:
-    """Seed whatever a task may draw from: PyTorch on all devices, NumPy's old global generator, and Python's own."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (for tasks that use it; we do not)
-    random.seed(seed)
