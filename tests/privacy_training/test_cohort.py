@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilia.errors import DataError
+from consilia.errors import TaskError
 from consilia.privacy.sizes import public_size
 from consilia_workers.privacy.cohort import Cohort
 
@@ -47,5 +47,5 @@ def test_the_most_that_are_told_alike_end_where_the_next_step_begins(count):
 
 
 def test_patients_cannot_be_hidden_if_nobody_knows_them():
-    with pytest.raises(DataError, match="does not say whose each record is"):
+    with pytest.raises(TaskError, match="does not say whose each record is"):
         Cohort.of(6, None, by_patient=True, told=None)

@@ -330,6 +330,41 @@ def test_near_data_not_even_the_kind_of_an_error_is_told(tmp_path, kind):
     assert type(raised.value) is TaskError
 
 
+@pytest.mark.parametrize("kind", [TaskError, DataError, DivergedError, ValueError, MemoryError, SystemExit])
+def test_near_data_every_error_is_of_one_kind_and_says_the_same(tmp_path, kind):
+    """Others are told the kind of what stopped a hospital: which of several, would tell of the records."""
+
+    def fail():
+        raise kind("Mrs Smith")
+
+    confinement = Confinement(discreet=True, output=tmp_path / "output.log")
+    with (
+        Confined("reads the data", lambda: lambda *_: fail(), confinement) as process,
+        pytest.raises(TaskError) as raised,
+    ):
+        process.ask({})
+    assert type(raised.value) is TaskError
+    assert raised.value.message == "the process that reads the data failed."
+
+
+@pytest.mark.parametrize("said", [b"Mrs Smith", struct.pack("<QQ", 9, 0) + b"Mrs Smith", b""])
+def test_near_data_a_process_that_ends_says_nothing_by_how_it_does(tmp_path, said):
+    def say_and_end():
+        for number in range(3, 64):
+            with contextlib.suppress(OSError):
+                os.write(number, said)
+        os._exit(0)
+
+    confinement = Confinement(discreet=True, output=tmp_path / "output.log")
+    with (
+        Confined("reads the data", lambda: lambda *_: say_and_end(), confinement) as process,
+        pytest.raises(TaskError) as raised,
+    ):
+        process.ask({})
+    assert raised.value.message == "the process that reads the data ended in the middle of its work."
+    assert raised.value.__cause__ is None
+
+
 @pytest.mark.parametrize("end", [lambda: os._exit(3), os.abort, sys.exit])
 def test_a_process_that_ends_is_an_error_that_says_so(end):
     with Confined("is tried out", lambda: lambda *_: end(), Confinement()) as process, pytest.raises(TaskError):

@@ -1,6 +1,9 @@
 """What runs confined says what it should, and what is no answer is refused."""
 
+import json
 import random
+import socket
+import struct
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ from worlds import make_job
 
 from consilia.errors import DataError, TaskError
 from consilia_workers.privacy.graph import GraphDescription
+from consilia_workers.privacy.perturbed_learner import PerturbedLearner
 from consilia_workers.sandbox import roles
+from consilia_workers.sandbox.frames import BrokenFrameError, receive
 from consilia_workers.sandbox.keeper import Confined, Confinement
 from consilia_workers.sandbox.records import Records
 from consilia_workers.source import DataSource, Split
@@ -129,9 +134,11 @@ def test_whoever_does_not_say_whose_records_they_are_is_asked_in_vain(reader):
     assert Records(reader("Linear"), Split.TRAIN).patients is None
 
 
-@pytest.mark.parametrize(("task", "words"), [("Texts", "more than tensors"), ("Empty", "no records")])
-def test_records_that_are_none_are_refused(reader, task, words):
-    with pytest.raises(DataError, match=words):
+@pytest.mark.parametrize(
+    ("task", "kind", "words"), [("Texts", DataError, "more than tensors"), ("Empty", TaskError, "no records")]
+)
+def test_records_that_are_none_are_refused(reader, task, kind, words):
+    with pytest.raises(kind, match=words):
         Records(reader(task), Split.TRAIN)
 
 
@@ -182,3 +189,62 @@ def test_what_is_no_task_is_refused_with_the_way_out():
     ):
         describer.ask({})
     assert "is not a Task class" in str(refused.value)
+
+
+SECRET = "Mrs-Smith"
+ANSWERS = {
+    "a count": ({"records": SECRET}, b""),
+    "a type": ({"records": 1, "whole": True, "arrays": [{"dtype": SECRET, "shape": [1]}]}, b""),
+    "a description": ({"records": 1, "whole": True, "arrays": [{SECRET: 1}]}, b""),
+    "no description": ({"records": 1, "whole": True, "arrays": SECRET}, b""),
+    "bytes": ({"records": 1, "whole": True, "arrays": []}, SECRET.encode()),
+    "a key": ({"records": 1, "whole": True, "keys": [f"{SECRET}?"], "table": True, "arrays": []}, b""),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_what_a_reader_says_instead_of_records_is_not_quoted(answer):
+    head, body = answer
+    with (
+        Confined("reads", lambda: lambda *_: (head, [body]), ANYWHERE) as reader,
+        pytest.raises(TaskError) as refused,
+    ):
+        Records(reader, Split.TRAIN)
+    assert_unsaid(refused.value)
+
+
+def assert_unsaid(error):
+    while error is not None:
+        assert SECRET not in f"{error!r} {error}"
+        assert not any(digit in str(error) for digit in "0123456789")
+        error = error.__cause__
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        struct.pack("<QQ", 2**60 + 7, 3),
+        struct.pack("<QQ", 9, 0) + SECRET.encode(),
+        struct.pack("<QQ", 11, 0) + json.dumps(SECRET).encode(),
+    ],
+    ids=["too long", "no JSON", "no object"],
+)
+def test_nor_is_a_frame_that_is_none(said):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(said)
+        with pytest.raises(BrokenFrameError) as broken:
+            receive(ours)
+    assert_unsaid(broken.value)
+
+
+def test_nor_is_a_layout_that_is_none():
+    job = make_job(["a"], privacy={**PRIVACY, "mechanism": "Gaussian"})
+    told = json.dumps({SECRET: {"dtype": SECRET, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    header = struct.pack("<Q", len(told)) + told
+    with (
+        Confined("learns", lambda: lambda *_: ({}, [header]), ANYWHERE) as learner,
+        pytest.raises(TaskError) as refused,
+    ):
+        PerturbedLearner(job, learner, None, 10)
+    assert_unsaid(refused.value)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from consilia.errors import DataError
+from consilia.errors import TaskError
 from consilia.privacy.sizes import SIZES, public_size
 
 
@@ -31,11 +31,11 @@ class Cohort:
         """From how many records there are, whose each is, and how many units the hospital says that there are.
 
         Raises:
-            DataError: patients are to be hidden, and the task does not say whose records are whose.
+            TaskError: patients are to be hidden, and the task does not say whose records are whose.
         """
         if by_patient and patients is None:
             message = "privacy.unit is Patient, but the task does not say whose each record is."
-            raise DataError(message, remedy="Implement patients() in the task, or set unit: Record.")
+            raise TaskError(message, remedy="Implement patients() in the task, or set unit: Record.")
         owner = patients if by_patient and patients is not None else np.arange(records)
         order = np.argsort(owner, kind="stable")
         _, unit_of = np.unique(owner[order], return_inverse=True)

@@ -6,6 +6,8 @@ That protects not single patients alone but all of the hospital's data at once, 
 than DP-SGD does.
 """
 
+from contextlib import suppress
+
 import numpy as np
 
 from consilia.api import FederatedJob
@@ -26,7 +28,7 @@ class PerturbedLearner(LocalLearner):
         self.job = job
         self._confined, self._plan, self._public = confined, plan, public
         self._randomness = SystemRandomness()
-        self.layout = Layout.parse(confined.ask({"ask": "open"}).body)
+        self.layout = _layout(confined.ask({"ask": "open"}).body)
 
     def samples(self) -> int:
         """Records to train on, as far as others may know."""
@@ -51,7 +53,7 @@ class PerturbedLearner(LocalLearner):
 
     def _parameters(self, model: bytearray | memoryview | bytes) -> np.ndarray:
         if len(model) != self.layout.size:
-            message = f"the trained model has {len(model)} bytes, its layout {self.layout.size}."
+            message = "the trained model is longer or shorter than its layout says."
             raise TaskError(message, remedy="Let the learner's train() give the whole file.")
         return np.concatenate([array.astype(np.float64).reshape(-1) for array in self.layout.view(model).values()])
 
@@ -69,3 +71,14 @@ class PerturbedLearner(LocalLearner):
         if not isinstance(answer, dict):
             raise TaskError("the learner's evaluate() gave no metrics.")
         return {str(name)[:63]: float(value) for name, value in answer.items() if isinstance(value, int | float)}
+
+
+def _layout(told: bytes | bytearray | memoryview) -> Layout:
+    """What the learner says of its model.
+
+    Raises:
+        TaskError: it is no layout. What it is instead may hold records, and is not quoted.
+    """
+    with suppress(TaskError):
+        return Layout.parse(told)
+    raise TaskError("the learner does not say which tensors its model has.", remedy="Give a layout of plain tensors.")

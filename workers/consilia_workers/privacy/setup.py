@@ -29,7 +29,7 @@ from consilia_workers.privacy.rebuilding import rebuild
 from consilia_workers.privacy_files import AUDIT, CANARIES, KEPT_METRICS, TASK_OUTPUT
 from consilia_workers.sandbox import roles
 from consilia_workers.sandbox.keeper import Confined, Confinement
-from consilia_workers.sandbox.records import Records
+from consilia_workers.sandbox.records import Records, count_of
 from consilia_workers.settings import TrainerSettings
 from consilia_workers.source import DataSource, Split
 from consilia_workers.spending import Purse
@@ -54,8 +54,7 @@ def prepare(settings: TrainerSettings, job: FederatedJob, running: ExitStack) ->
     """Fork and confine what runs the task's code; ended with `running`. Call it before anything secret is read.
 
     Raises:
-        TaskError: the task's code failed, or does what it may not.
-        DataError: the data is absent or not what the task expects.
+        TaskError: the task's code failed, does what it may not, or does not find the data that it expects.
         RunError: the kernel cannot confine a process, and the settings demand it.
     """
     assert job.spec.privacy is not None, "only private jobs are prepared"
@@ -132,7 +131,7 @@ def _cohort(found: Prepared) -> Cohort:
     assert privacy is not None, "only private jobs are prepared"
     by_patient = privacy.unit == "Patient"
     if found.in_the_dark:
-        count = int(found.in_the_dark.ask({"ask": "open"}).head["records"])
+        count = count_of(found.in_the_dark.ask({"ask": "open"}).head.get("records"))
         return Cohort.of(count, None, by_patient=False, told=settings.public_size)
     records = found.records[Split.TRAIN]
     patients = records.patients if by_patient else None

@@ -1,7 +1,7 @@
 """How a confined process and its keeper talk: one frame a question, one an answer; JSON, then raw bytes. No pickle.
 
 A frame is the length of its head and of its body (8 bytes each, little-endian), the head as JSON, the body as it is.
-What comes from a confined process is not trusted: lengths are bounded before anything is read.
+What comes from a confined process is not trusted: lengths are bounded before anything is read, and no error quotes it.
 """
 
 import json
@@ -49,11 +49,11 @@ def receive(connection: socket.socket) -> Frame:
     """
     head_length, body_length = _LENGTHS.unpack(_exactly(connection, _LENGTHS.size))
     if head_length > LONGEST_HEAD or body_length > LONGEST_BODY:
-        raise BrokenFrameError(f"a frame of {head_length} and {body_length} bytes is too long")
+        raise BrokenFrameError("a frame is too long")
     try:
         head = json.loads(bytes(_exactly(connection, head_length)))
-    except (ValueError, RecursionError) as error:
-        raise BrokenFrameError(f"its head is no JSON: {error}") from error
+    except (ValueError, RecursionError):
+        raise BrokenFrameError("its head is no JSON") from None
     if not isinstance(head, dict):
         raise BrokenFrameError("its head is no JSON object")
     return Frame(head=head, body=_exactly(connection, body_length))

@@ -75,15 +75,19 @@ class Confined:
             send(self._connection, question, body)
             answer = receive(self._connection)
         except BrokenFrameError as error:
-            message = f"the process that {self.name} ended in the middle of its work ({error})."
-            remedy = "Look at its output above; it may have needed more memory than there is."
-            raise TaskError(message, remedy=remedy) from error
+            raise self._ended(error) from None
         if "error" in answer.head:
             raise self._raised(answer.head)
         return answer
 
+    def _ended(self, error: BrokenFrameError) -> TaskError:
+        """What went wrong is told by the other side's bytes, and may count something in the records."""
+        why = "" if self._confinement.discreet else f" ({error})"
+        remedy = "Look at its output above; it may have needed more memory than there is."
+        return TaskError(f"the process that {self.name} ended in the middle of its work{why}.", remedy=remedy)
+
     def _raised(self, head: dict[str, Any]) -> PermanentError:
-        """The error as it was, as far as it may be repeated: not even its kind, where it may tell of a record."""
+        """The error as it was, as far as its words may be repeated: near data not even of which kind it was."""
         if self._confinement.discreet:
             remedy = (
                 f"Read {self._confinement.output or 'its output'}: it stays in the hospital, for it may hold records."

@@ -1,4 +1,7 @@
-"""The trainer's side of the reader: a split's records, whoever's code read them. Nothing of what came is executed."""
+"""The trainer's side of the reader: a split's records, whoever's code read them. Nothing of what came is executed.
+
+Nor is it quoted in an error; and all errors are of one kind, for others are told the kind of the error that stopped us.
+"""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from consilia.errors import DataError, TaskError
+from consilia.errors import TaskError
 from consilia_workers.sandbox.frames import BrokenFrameError, Frame, read_arrays
 from consilia_workers.sandbox.keeper import Confined
 from consilia_workers.source import Split
@@ -27,14 +30,13 @@ class Records:
         """Asks the reader what there is.
 
         Raises:
-            DataError: there are no records, or they are no tensors.
-            TaskError: the reader failed.
+            TaskError: the reader failed, or there are no records: which of them, is not for others to tell apart.
         """
         self._reader, self._split = reader, split
         head = reader.ask({"ask": "open", "split": split}).head
-        self.count = _count(head.get("records"))
+        self.count = count_of(head.get("records"))
         if self.count == 0:
-            raise DataError(
+            raise TaskError(
                 f"there are no records in the {split} split.", remedy="See what the Dataset's source holds."
             )
         self._whole = self._taken(None) if head.get("whole") is True else None
@@ -60,15 +62,14 @@ class Records:
         """Whose each record is, as numbers from 0; None where the task does not say.
 
         Raises:
-            DataError: the task gives something else.
-            TaskError: the reader failed.
+            TaskError: the reader failed, or gives something else.
         """
         answer = self._reader.ask({"ask": "patients", "split": self._split})
         if answer.head.get("told") is not True:
             return None
         found = np.frombuffer(answer.body, dtype="<i8")
         if len(found) != self.count or (found < 0).any() or (found >= self.count).any():
-            raise DataError("the task's patients() does not tell whose each record is.")
+            raise TaskError("the task's patients() does not tell whose each record is.")
         return found
 
     def _taken(self, rows: NDArray[np.int64] | None) -> Batch:
@@ -78,11 +79,16 @@ class Records:
         expected = self.count if rows is None else len(rows)
         leaves = list(batch.values()) if isinstance(batch, dict) else batch if isinstance(batch, list) else [batch]
         if any(leaf.ndim == 0 or len(leaf) != expected for leaf in leaves):
-            raise DataError(f"the reader gave other than {expected} records.", remedy="See the task's data().")
+            raise TaskError(f"the reader gave other than {expected} records.", remedy="See the task's data().")
         return batch
 
 
-def _count(told: object) -> int:
+def count_of(told: object) -> int:
+    """How many records there are, as a confined process says.
+
+    Raises:
+        TaskError: it said something else, which is not repeated.
+    """
     if not isinstance(told, int) or isinstance(told, bool) or not 0 <= told < 2**40:
         raise TaskError("the reader did not say how many records there are.")
     return told
@@ -92,7 +98,7 @@ def _batch(frame: Frame) -> Batch:
     try:
         leaves = [torch.from_numpy(array.copy()) for array in read_arrays(frame.head.get("arrays"), frame.body)]
     except BrokenFrameError as error:
-        raise TaskError(f"the reader's records cannot be read: {error}.") from error
+        raise TaskError(f"the reader's records cannot be read: {error}.") from None
     match frame.head.get("keys"):
         case None if len(leaves) == 1:
             return leaves[0]
