@@ -3,6 +3,8 @@
 Imported only when asked for: the other tests need not wait for a Kafka client.
 """
 
+import sys
+
 import pytest
 
 
@@ -40,6 +42,17 @@ def world(tmp_path):
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def landlock():
+    """A kernel that can confine; without it the test is skipped, in CI it fails."""
+    from needed import missing
+
+    from consilia_workers.sandbox import kernel
+
+    if sys.platform != "linux" or kernel.landlock_version() < 1:
+        missing("this kernel has no Landlock, which Linux has from 5.13 on, where it is switched on")
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,12 @@
 """What the task's code never reads, though it lies in the folder that its modules come from."""
 
-import sys
-
 import pytest
 
 from consilia_workers.privacy.setup import _far_from_data, _near_data
-from consilia_workers.sandbox import kernel
 from consilia_workers.sandbox.keeper import Confined
 from consilia_workers.settings import TrainerSettings
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or kernel.landlock_version() < 1, reason="this kernel has no Landlock"
-)
+pytestmark = pytest.mark.usefixtures("landlock")
 EVERYTHING = ("data/table", "key.pem", "ledger-key.pem", "ledger/entries", "mytask.py", "state/kept")
 
 

@@ -13,13 +13,10 @@ import pytest
 from confining import tried
 
 from consilia.errors import DataError, DivergedError, TaskError
-from consilia_workers.sandbox import kernel
 from consilia_workers.sandbox.frames import BrokenFrameError, describe_array, read_arrays
 from consilia_workers.sandbox.keeper import Confined, Confinement
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or kernel.landlock_version() < 1, reason="this kernel has no Landlock"
-)
+pytestmark = pytest.mark.usefixtures("landlock")
 
 
 def test_it_reads_what_it_is_given_and_nothing_else(confined, tmp_path, secret):

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from hostile_tasks import SECRET, table
 
-from consilia_workers.sandbox import kernel
-
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux" or kernel.landlock_version() < 1, reason="this kernel has no Landlock"),
+    pytest.mark.usefixtures("landlock"),
 ]
 
 JOB = """\

@@ -18,9 +18,7 @@ from confining import tried
 from consilia_workers.sandbox import kernel
 from consilia_workers.sandbox.keeper import Confined, Confinement
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or kernel.landlock_version() < 1, reason="this kernel has no Landlock"
-)
+pytestmark = pytest.mark.usefixtures("landlock")
 
 
 def call(name, *arguments):
