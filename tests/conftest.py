@@ -3,9 +3,16 @@
 Imported only when asked for: the other tests need not wait for a Kafka client.
 """
 
+import signal
 import sys
 
 import pytest
+
+
+def pytest_configure():
+    """Let Ctrl-C be tried also where tests run in a shell's background: there it is ignored, by all children too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
