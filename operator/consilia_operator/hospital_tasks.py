@@ -337,7 +337,12 @@ def report(seen: Seen) -> dict[str, Any]:
 
 
 def _epsilon(seen: Seen) -> dict[str, str]:
-    """What the job has spent here, by the ledger or, if that is newer, by the trainer; and what is kept for it."""
+    """What the job has spent here, by the ledger or, if that is newer, by the trainer; and what is kept for it.
+
+    Of a job without privacy nothing is told: 0 would be the best there is.
+    """
+    if "privacy" not in seen.document["spec"]:
+        return {}
     told = [seen.progress.epsilon] if seen.progress else []
     if seen.statement:
         told.append(amount(seen.statement.spent_by_job))

@@ -80,7 +80,7 @@ def report(seen: Seen) -> dict[str, Any]:
         status |= _progress(seen.job, seen.progress)
     if seen.job and seen.admission.yes and not seen.unheard:
         status["hospitals"] = hospital_rows.rows(seen.admission.hospitals, seen.tasks, seen.progress)
-        status |= _epsilon(seen, status["hospitals"])
+        status |= _epsilon(status["hospitals"])
     if finished(conditions):
         status["completionTime"] = timestamp(seen.now)
     status["summary"] = _summary(seen, status)
@@ -207,11 +207,9 @@ def _progress(job: FederatedJob, progress: JobProgress) -> dict[str, Any]:
     return found
 
 
-def _epsilon(seen: Seen, rows: Sequence[Document]) -> dict[str, Any]:
-    """The most that a hospital has spent; without privacy there is nothing that is bounded, so nothing is spent."""
+def _epsilon(rows: Sequence[Document]) -> dict[str, Any]:
+    """The most that a hospital has spent. Without privacy nothing is bounded: no ε is told, for 0 would be the best."""
     told = [str(row["epsilonSpent"]) for row in rows if "epsilonSpent" in row]
-    if "privacy" not in seen.document["spec"]:
-        return {"epsilon": {"maxSpent": "0"}} if seen.progress else {}
     return {"epsilon": {"maxSpent": max(told, key=float)}} if told else {}
 
 
