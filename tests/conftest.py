@@ -5,8 +5,10 @@ Imported only when asked for: the other tests need not wait for a Kafka client.
 
 import signal
 import sys
+import time
 
 import pytest
+from kafka_threads import io_threads
 
 
 def pytest_configure():
@@ -31,6 +33,17 @@ def pytest_xdist_make_scheduler(config, log):
             return "tests/federation" if file.startswith("tests/federation/") else file
 
     return ByFileAndFederation(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(autouse=True)
+def no_client_of_kafka_left_behind():
+    """Fails a test whose client goes on: it would try to reach its broker under all tests that come after."""
+    before = io_threads()
+    yield
+    deadline = time.monotonic() + 10
+    while (left := io_threads() - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left, "a client of Kafka was not closed"
 
 
 @pytest.fixture

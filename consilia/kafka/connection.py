@@ -1,8 +1,10 @@
 """What kafka-python's clients are told, from the settings; secrets are read from their files here."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.net import KafkaNetClient
 
 from consilia.kafka.network import DIRECT, tls_context
 from consilia.kafka.password import read_password
@@ -30,6 +32,8 @@ _REQUEST = 30_000
 _LONGEST_PAUSE = 1000
 """Between two tries to reach a broker that is away, in milliseconds: it may be back in seconds."""
 _CODECS = {"None": None, "Gzip": "gzip", "Lz4": "lz4", "Zstd": "zstd"}
+
+Made = TypeVar("Made")
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
     the connection serves nothing else.
     """
     fetch = settings.fetch_bytes + settings.fetch_bytes // CHUNK_BYTES * _WRAPPING
-    return KafkaConsumer(
+    return _made(
+        KafkaConsumer,
         **client_options(settings),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
@@ -82,9 +87,10 @@ def make_consumer(settings: KafkaSettings, *, wait_ms: int) -> KafkaConsumer:
 def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProducer:
     """A transactional producer that has not taken over yet."""
     delivery = round(settings.delivery_seconds * 1000)
-    return KafkaProducer(
+    return _made(
+        KafkaProducer,
+        Client,
         **client_options(settings),
-        kafka_client=Client,
         request_timeout_ms=min(_REQUEST, delivery - _LINGER - 1),
         transactional_id=transactional_id,
         transaction_timeout_ms=round(settings.transaction_seconds * 1000),
@@ -101,4 +107,23 @@ def make_producer(settings: KafkaSettings, transactional_id: str) -> KafkaProduc
 
 def make_admin(settings: KafkaSettings) -> KafkaAdminClient:
     """An administrative client; it answers or fails soon."""
-    return KafkaAdminClient(**client_options(settings), request_timeout_ms=round(ANSWER_SECONDS * 1000))
+    return _made(KafkaAdminClient, **client_options(settings), request_timeout_ms=round(ANSWER_SECONDS * 1000))
+
+
+def _made(make: Callable[..., Made], talk: Callable[..., KafkaNetClient] = KafkaNetClient, **options: object) -> Made:
+    """What `make` makes, to talk through what `talk` makes.
+
+    Where the cluster does not let it in, kafka-python raises and leaves a thread behind that tries for ever.
+    """
+    begun: list[KafkaNetClient] = []
+
+    def begin(**given: object) -> KafkaNetClient:
+        begun.append(talk(**given))
+        return begun[0]
+
+    try:
+        return make(kafka_client=begin, **options)
+    except BaseException:
+        for each in begun:
+            each.close()
+        raise

@@ -6,9 +6,9 @@ Decisions behind this: docs/decisions/0008-kafka-through-kafka-python.md.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from time import monotonic, sleep
-from typing import TypeVar
 from uuid import UUID
 
 from consilia.errors import LogAccessError, LogError, LogUnavailableError, RecordGoneError
@@ -37,8 +37,6 @@ _CREATION_SECONDS = 30.0
 
 logger = logging.getLogger("consilia.kafka")
 
-Made = TypeVar("Made")
-
 
 class KafkaLog:
     """A connection to the log on a Kafka cluster; see `consilia.log.interface.Log`."""
@@ -54,11 +52,13 @@ class KafkaLog:
         self._settings = settings
         self._outage = Outage(settings)
         self._spool = Spool(settings.spool)
-        # kafka-python itself would not say why not, or try for ever, and leave a thread behind.
+        # kafka-python itself would not say why not, or try for ever.
         require_entry(settings, settings.connect_seconds)
-        self._cluster = Cluster(settings, self._connected(lambda: make_admin(settings)))
-        self._tail = Feed(self._connected(lambda: make_consumer(settings, wait_ms=_TAIL_WAIT)))
-        self._seek = Feed(self._connected(lambda: make_consumer(settings, wait_ms=_SEEK_WAIT)))
+        with ExitStack() as undo, plain_errors(settings, doing="connect"):
+            self._cluster = undo.enter_context(closing(Cluster(settings, make_admin(settings))))
+            self._tail = undo.enter_context(closing(Feed(make_consumer(settings, wait_ms=_TAIL_WAIT))))
+            self._seek = undo.enter_context(closing(Feed(make_consumer(settings, wait_ms=_SEEK_WAIT))))
+            undo.pop_all()
         self._producers: list[KafkaLogProducer] = []
         self._known: dict[str, UUID] = {}
         """Topics that exist, as far as is known, and which of their name they are."""
@@ -87,7 +87,8 @@ class KafkaLog:
             end=self._cluster.end,
             committed=self._committed,
         )
-        producer = self._connected(lambda: KafkaLogProducer(parts, name))
+        with plain_errors(self._settings, doing="connect"):
+            producer = KafkaLogProducer(parts, name)
         self._producers.append(producer)
         self._uncover_older(producer, topics, group)
         return producer
@@ -316,10 +317,6 @@ class KafkaLog:
             feed.leave(topic)
         for group, other in [key for key in self._own_offsets if key[1] == topic]:
             del self._own_offsets[group, other]
-
-    def _connected(self, make: Callable[[], Made]) -> Made:
-        with plain_errors(self._settings, doing="connect"):
-            return make()
 
     def _usable(self) -> None:
         if self._closed:

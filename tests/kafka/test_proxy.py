@@ -49,9 +49,10 @@ def connections_to(port):
 
 def exchange(settings, topic, look=lambda: None):
     """Write a record, read it back, `look` while all is open; returns the record's value."""
-    producer = KafkaProducer(**client_options(settings))
-    consumer = KafkaConsumer(**client_options(settings), auto_offset_reset="earliest")
-    try:
+    with (
+        closing(KafkaProducer(**client_options(settings))) as producer,
+        closing(KafkaConsumer(**client_options(settings), auto_offset_reset="earliest")) as consumer,
+    ):
         producer.send(topic, b"to and fro").get(10)
         consumer.assign([TopicPartition(topic, 0)])
         deadline = time.monotonic() + 10
@@ -59,9 +60,6 @@ def exchange(settings, topic, look=lambda: None):
             pass
         look()
         return next(iter(found.values()))[0].value
-    finally:
-        producer.close()
-        consumer.close(autocommit=False)
 
 
 @pytest.fixture(scope="module")

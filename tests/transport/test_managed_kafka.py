@@ -1,6 +1,7 @@
 """Managed Kafka as pods would run it, on loopback: jobs let in, kept apart, found again, and let go of."""
 
 import asyncio
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -95,13 +96,12 @@ def visible(settings):
 
 
 def begin(settings, job):
-    """What an aggregator does first; its log's connection."""
-    log = open_log(f"kafka://{settings.ca.parent / 'kafka.json'}")
-    log.create_topic(topics.rounds(log_name(job)))
-    log.create_topic(topics.model(log_name(job)), compacted=True)
-    for hospital in ("riverside", "lakeside"):
-        log.create_topic(topics.up(hospital, log_name(job)))
-    return log
+    """What an aggregator does first."""
+    with closing(open_log(f"kafka://{settings.ca.parent / 'kafka.json'}")) as log:
+        log.create_topic(topics.rounds(log_name(job)))
+        log.create_topic(topics.model(log_name(job)), compacted=True)
+        for hospital in ("riverside", "lakeside"):
+            log.create_topic(topics.up(hospital, log_name(job)))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def world(kafka_runtime, tmp_path_factory):
 def test_each_party_gets_in_and_sees_no_more_than_its_own(world):
     job = world.job("apart", 1)
     parties = world.admitted(job)
-    begin(parties["aggregator"], job).close()
+    begin(parties["aggregator"], job)
     name = log_name(job)
     assert visible(parties["riverside"]) == {topics.rounds(name), topics.model(name), topics.up("riverside", name)}
     assert visible(parties["aggregator"]) >= visible(parties["riverside"]) | visible(parties["lakeside"])
@@ -126,7 +126,7 @@ def test_each_party_gets_in_and_sees_no_more_than_its_own(world):
 
 def test_one_jobs_aggregator_sees_nothing_of_another_job(world):
     one, other = world.job("one", 2), world.job("other", 3)
-    begin(world.admitted(one)["aggregator"], one).close()
+    begin(world.admitted(one)["aggregator"], one)
     assert not visible(world.admitted(other)["aggregator"]) & set(topics.of_job(log_name(one), on_the_brokers(world)))
 
 
@@ -153,15 +153,15 @@ def test_many_jobs_at_once_are_all_let_in(world):
 
     answers = asyncio.run(at_once())
     assert all(isinstance(answer, Ready) for answer in answers), answers
-    begin(world.settings(jobs[-1], "aggregator", answers[-1].parties["aggregator"]), jobs[-1]).close()
+    begin(world.settings(jobs[-1], "aggregator", answers[-1].parties["aggregator"]), jobs[-1])
     assert set(world.orphans()) >= {log_name(job) for job in jobs}
 
 
 def test_what_is_left_of_a_job_that_is_gone_is_found_and_let_go_of_and_no_other_jobs(world):
     gone, stays = world.job("gone", 5), world.job("stays", 6)
-    begin(world.admitted(gone)["aggregator"], gone).close()
+    begin(world.admitted(gone)["aggregator"], gone)
     parties = world.admitted(stays)
-    begin(parties["aggregator"], stays).close()
+    begin(parties["aggregator"], stays)
     assert log_name(gone) in world.orphans(log_name(stays))
     assert log_name(stays) not in world.orphans(log_name(stays))
     world.retire(gone)
@@ -181,7 +181,7 @@ def prepared_before(world, job):
 
 def test_a_job_made_anew_under_the_same_name_is_another(world):
     first, again = world.job("again", 7), world.job("again", 8)
-    begin(world.admitted(first)["aggregator"], first).close()
+    begin(world.admitted(first)["aggregator"], first)
     parties = world.admitted(again)
     assert visible(parties["riverside"]) & {topics.rounds(log_name(again))} == set()
     assert visible(parties["aggregator"]) == set()
@@ -194,7 +194,7 @@ def test_an_operator_that_was_started_again_changes_no_password(world):
     world.new_operator()
     after = world.admitted(job)
     assert {party: each.password.read_text() for party, each in after.items()} == words
-    begin(after["aggregator"], job).close()
+    begin(after["aggregator"], job)
 
 
 def test_a_password_that_was_changed_in_its_secret_is_told_to_kafka(world):
@@ -218,7 +218,7 @@ def test_users_and_rules_that_went_with_a_disk_are_there_again_with_the_same_pas
     world.clock.forward(seconds=61)
     parties = world.admitted(job)
     assert parties["riverside"].password.read_text() == before
-    begin(parties["aggregator"], job).close()
+    begin(parties["aggregator"], job)
     assert topics.rounds(log_name(job)) in visible(parties["riverside"])
 
 
@@ -229,7 +229,7 @@ def test_with_new_certificates_brokers_and_clients_still_find_one_another(world)
     world.admitted(job)
     world.brokers.kill()
     world.brokers.start()
-    begin(world.admitted(job)["aggregator"], job).close()
+    begin(world.admitted(job)["aggregator"], job)
 
 
 def test_a_job_that_is_over_is_let_in_again_by_a_broker_that_forgot_it(world):
@@ -293,7 +293,7 @@ def test_three_brokers_go_on_without_one(kafka_runtime, tmp_path):
             world.brokers.kill(0)
             job = world.job("after", 2)
             settings = world.admitted(job)["aggregator"]
-            until_it_works(lambda: begin(settings, job).close())
+            until_it_works(lambda: begin(settings, job))
             assert topics.rounds(log_name(job)) in until_it_works(lambda: visible(settings))
     finally:
         world.brokers.kill()
