@@ -7,6 +7,7 @@ import pytest
 from plug import Plug, Plugged, Pulled
 from worlds import World, make_job
 
+from consilia.errors import LogAccessError
 from consilia.log import follow, topics
 from consilia.wire.messages import EvaluationOpened, JobFinished, RoundClosed, RoundOpened, from_aggregator
 from consilia_workers.aggregator import Aggregator, run
@@ -50,11 +51,18 @@ class Play(World):
         return run(Aggregator(self.job, log, self.keys["aggregator"], self.roster, self._initial))
 
 
-def outcome(folder: Path, at: int) -> tuple[Plug, JobFinished, list[RoundClosed]]:
+class RefusedError(LogAccessError):
+    """By a broker that came back and does not know its users yet."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such user, or the password is wrong.")
+
+
+def outcome(folder: Path, at: int, death: type[BaseException] = Pulled) -> tuple[Plug, JobFinished, list[RoundClosed]]:
     """A whole job, its aggregator killed once."""
     folder.mkdir()
-    play, plug = Play(folder, make_job(["a", "b"], **SPEC)), Plug(at)
-    with suppress(Pulled):
+    play, plug = Play(folder, make_job(["a", "b"], **SPEC)), Plug(at, death)
+    with suppress(death):
         play.run(plug)
     finished = play.run(Plug(NEVER))
     closed = [message for message in play.said() if isinstance(message, RoundClosed)]
@@ -64,12 +72,13 @@ def outcome(folder: Path, at: int) -> tuple[Plug, JobFinished, list[RoundClosed]
 
 
 @pytest.mark.slow
-def test_wherever_the_aggregator_is_killed_the_job_comes_to_the_same_end(tmp_path):
+@pytest.mark.parametrize(("death", "step"), [(Pulled, 1), (RefusedError, 3)])
+def test_wherever_the_aggregator_is_killed_or_refused_the_job_comes_to_the_same_end(death, step, tmp_path):
     undisturbed, finished, closed = outcome(tmp_path / "undisturbed", NEVER)
     assert (finished.outcome, finished.metrics) == ("Succeeded", {"a": {"auc": 0.5}, "b": {"auc": 0.5}})
     assert undisturbed.moments > 100
-    for at in range(1, undisturbed.moments + 1):
-        _, again, closed_again = outcome(tmp_path / str(at), at)
+    for at in range(1, undisturbed.moments + 1, step):
+        _, again, closed_again = outcome(tmp_path / str(at), at, death)
         assert again == finished, at
         assert [(c.round, c.cohort, c.model, c.refused) for c in closed_again] == [
             (c.round, c.cohort, c.model, c.refused) for c in closed

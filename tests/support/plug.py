@@ -17,6 +17,8 @@ class Plug:
     """Counts moments; at `at` the party is dead, and stays so until the next plug."""
 
     at: int
+    death: type[BaseException] = Pulled
+    """What the party meets with then."""
     moments: int = 0
     others_turn: bool = False
     """Whether somebody else acts just now, on the same disk."""
@@ -26,7 +28,7 @@ class Plug:
             return
         self.moments += 1
         if self.moments >= self.at:
-            raise Pulled
+            raise self.death
 
     def around(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """There is a moment before every act and one after it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, time
 
 from consilia.api import FederatedJob
-from consilia.errors import BudgetError, FencedError, PermanentError, QuorumError, TaskError
+from consilia.errors import BudgetError, FencedError, LogAccessError, PermanentError, QuorumError, TaskError
 from consilia.log import Log, Transaction, topics
 from consilia.wire.config_digest import config_digest
 from consilia.wire.identity import Identity, Roster
@@ -50,6 +50,8 @@ def run(aggregator: "Aggregator") -> JobFinished:
     Raises:
         FencedError: another aggregator of this job has taken over.
         LogUnavailableError: the log cannot be reached; start again later.
+        LogAccessError: the log does not let it in, or do what it must. That is no end of the job: in a cluster the
+            operator sees to users and rules, and a broker that was killed may have forgotten them for some seconds.
     """
     try:
         if finished := aggregator.recover():
@@ -61,7 +63,7 @@ def run(aggregator: "Aggregator") -> JobFinished:
                 break
             aggregator.close_round(opened)
         return aggregator.succeed(aggregator.evaluate())
-    except FencedError:
+    except (FencedError, LogAccessError):
         raise
     except PermanentError as error:
         return aggregator.fail(error)

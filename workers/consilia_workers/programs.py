@@ -1,6 +1,7 @@
 """The processes of a job, and of a hospital's ledger: `python -m consilia_workers PROGRAM SETTINGS.json`.
 
-Exit codes of the aggregator: 0 the job succeeded, 1 it failed. Of a trainer: 0 this hospital's part is over, however
+Exit codes of the aggregator: 0 the job succeeded, 1 it failed, or the log does not let the aggregator in: a pod is
+started again then, as often as the job's backoffLimit allows. Of a trainer: 0 this hospital's part is over, however
 the job ended; 1 the hospital cannot go on, and starting again would not help; 77 its privacy budget is spent; 76 a
 newer process of the same name has taken over. Of both: 75 try again later (EX_TEMPFAIL). With a `status_port` the
 aggregator stays after the job's end, to tell of it, and ends with 0 on SIGTERM; before the end SIGTERM ends both at
