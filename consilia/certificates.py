@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -142,6 +143,58 @@ def issue_client(
     return _issue(authority, principal, [], [ExtendedKeyUsageOID.CLIENT_AUTH], _Span(since, lasts))
 
 
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """For a certificate; it is to stay where it was made."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def request_certificate(key: ec.EllipticCurvePrivateKey, principal: str) -> bytes:
+    """Asks for a certificate of that name, and proves that the key is there (PKCS#10, RFC 2986); PEM.
+
+    Raises:
+        IdentityError: the principal cannot be a name.
+    """
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(principal))
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def certify(
+    authority: Credentials, request: bytes, principal: str, *, lasts: timedelta, since: datetime | None = None
+) -> bytes:
+    """The certificate that `request` asks for, for who calls as `principal`; PEM.
+
+    Of the request only the key is taken over, whatever else it wishes for.
+
+    Raises:
+        IdentityError: it is no request, asks for another name, or its key is not P-256 or not in its sender's hands.
+    """
+    public = requested_key(request, principal)
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    made = _certified(authority, principal, public, [], purposes, _Span(since, lasts))
+    return made.public_bytes(Encoding.PEM)
+
+
+def requested_key(request: bytes, principal: str) -> ec.EllipticCurvePublicKey:
+    """The key for which a certificate of that name is asked.
+
+    Raises:
+        IdentityError: it is no request, asks for another name, or its key is not P-256 or not in its sender's hands.
+    """
+    remedy = "Have the hospital make a new one: consilia enroll request."
+    try:
+        read = x509.load_pem_x509_csr(request)
+        valid = read.is_signature_valid
+        public = read.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise IdentityError(f"cannot read the certificate request: {error}.", remedy=remedy) from None
+    if read.subject != _subject(principal):
+        named = read.subject.rfc4514_string()
+        raise IdentityError(f"the certificate request is for {named}, not for CN={principal}.", remedy=remedy)
+    if not valid or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise IdentityError(f"the certificate request of {principal} has no P-256 key that signed it.", remedy=remedy)
+    return public
+
+
 def _issue(
     authority: Credentials,
     principal: str,
@@ -149,13 +202,20 @@ def _issue(
     purposes: Sequence[x509.ObjectIdentifier],
     span: _Span,
 ) -> Credentials:
-    if not PRINCIPAL.fullmatch(principal):
-        message = f"{principal!r} cannot be the name in a certificate."
-        raise IdentityError(message, remedy="Use at most 64 letters, digits, dots, dashes and underscores.")
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, principal)])
-    issuer = authority.certificate
+    certificate = _certified(authority, principal, key.public_key(), hosts, purposes, span)
+    return Credentials(certificate=certificate, key=key)
+
+
+def _certified(
+    authority: Credentials,
+    principal: str,
+    public: ec.EllipticCurvePublicKey,
+    hosts: Sequence[str],
+    purposes: Sequence[x509.ObjectIdentifier],
+    span: _Span,
+) -> x509.Certificate:
+    subject, issuer = _subject(principal), authority.certificate
     builder = (
         _begun(subject, issuer.subject, public, span)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -166,7 +226,14 @@ def _issue(
     )
     if hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general_name, hosts))), critical=False)
-    return Credentials(certificate=builder.sign(authority.key, SHA256()), key=key)
+    return builder.sign(authority.key, SHA256())
+
+
+def _subject(principal: str) -> x509.Name:
+    if not PRINCIPAL.fullmatch(principal):
+        message = f"{principal!r} cannot be the name in a certificate."
+        raise IdentityError(message, remedy="Use at most 64 letters, digits, dots, dashes and underscores.")
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, principal)])
 
 
 def _begun(

@@ -8,6 +8,7 @@ ConsiliaError
 │   ├── DataError             a dataset is absent, damaged or not what the task expects
 │   ├── IdentityError         a key is missing, unreadable or not the one on the roster
 │   ├── RefusedMessage        a message off the log breaks a rule (carries a `Refusal`)
+│   ├── CorrespondenceError   a message between hub and hospital is not to be believed (carries an `Objection`)
 │   ├── DivergedError         training produced NaN or infinity
 │   ├── QuorumError           too few hospitals, and the rule says stop
 │   ├── BudgetError           a privacy budget does not afford what is asked
@@ -102,6 +103,34 @@ class RefusedMessage(PermanentError):  # noqa: N818 (a refusal is an expected ou
     def __init__(self, reason: Refusal, message: str, *, remedy: str = "") -> None:
         """`reason` is what gets counted and recorded; `message` names sender, round and the rule."""
         self.reason = reason
+        super().__init__(message, remedy=remedy)
+
+
+class Objection(StrEnum):
+    """Why a message between hub and hospital was not believed; label of `consilia_letters_refused_total{reason}`."""
+
+    FORGED = "Forged"
+    """The signature is missing or not that of the party that it should be from."""
+    MALFORMED = "Malformed"
+    """It has no valid fields, or contradicts itself."""
+    OTHER_HUB = "OtherHub"
+    """It is between the hospital and another hub."""
+    OTHER_HOSPITAL = "OtherHospital"
+    """It is between the hub and another hospital."""
+    EXPIRED = "Expired"
+    """It was valid once."""
+    FROM_THE_FUTURE = "FromTheFuture"
+    """It was said later than now: one of the clocks is wrong."""
+    REPLAYED = "Replayed"
+    """Something newer was said before."""
+
+
+class CorrespondenceError(PermanentError):
+    """A message between hub and hospital is not to be believed."""
+
+    def __init__(self, objection: Objection, message: str, *, remedy: str = "") -> None:
+        """`objection` is what gets counted; `message` names the record and the rule."""
+        self.objection = objection
         super().__init__(message, remedy=remedy)
 
 

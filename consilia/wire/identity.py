@@ -30,6 +30,14 @@ LEDGER_REQUEST = b"consilia.dev/v1alpha1 ledger request\n"
 """Signed in front of what a ledger is asked."""
 LEDGER_ANSWER = b"consilia.dev/v1alpha1 ledger answer\n"
 """Signed in front of what a ledger answers."""
+JOIN_REQUEST = b"consilia.dev/v1alpha1 join request\n"
+"""Signed in front of a hospital's request to join a hub."""
+JOIN_BUNDLE = b"consilia.dev/v1alpha1 join bundle\n"
+"""Signed in front of what a hub hands a hospital that it admitted."""
+OFFER = b"consilia.dev/v1alpha1 offer\n"
+"""Signed in front of what a hub says to a hospital."""
+REPORT = b"consilia.dev/v1alpha1 report\n"
+"""Signed in front of what a hospital says to its hub."""
 
 
 def canonical(value: object) -> bytes:
@@ -66,6 +74,11 @@ class PublicKey:
     def text(self) -> str:
         """As PEM."""
         return self.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def fingerprint(self) -> str:
+        """For two people to compare over the telephone: the key's SHA-256, in groups of four hexadecimal digits."""
+        raw = sha256(self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        return " ".join(raw[at : at + 4] for at in range(0, len(raw), 4))
 
     def signed(self, body: bytes | memoryview, signature: str, *, purpose: bytes = MESSAGE) -> bool:
         """Whether `signature` (base64) is this key's over `body`, made for that purpose."""
