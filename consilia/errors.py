@@ -123,6 +123,8 @@ class Objection(StrEnum):
     """It was said later than now: one of the clocks is wrong."""
     REPLAYED = "Replayed"
     """Something newer was said before."""
+    CHANGED = "Changed"
+    """What was offered once is offered as something else."""
 
 
 class CorrespondenceError(PermanentError):

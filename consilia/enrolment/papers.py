@@ -117,4 +117,3 @@ def _parsed(kind: type[_Kind], text: str | bytes, what: str) -> _Kind:
         raise IdentityError(f"this is no {what}: {where}: {first['msg']}.", remedy="Name the right file.") from None
     except ValueError as error:
         raise IdentityError(f"this is no {what}: {error}.", remedy="Name the right file.") from None
-

@@ -40,6 +40,25 @@ def trainer(hospital: str, job: str) -> str:
     return f"consilia.trainer.{hospital}.{job}"
 
 
+def offers(hospital: str) -> str:
+    """Hub → one hospital: which jobs it is offered; compacted."""
+    return f"consilia.offers.{hospital}"
+
+
+def reports(hospital: str) -> str:
+    """One hospital → hub: that it is there, and what came of the offers; compacted."""
+    return f"consilia.reports.{hospital}"
+
+
+def correspondent(hospital: str) -> str:
+    """A hospital's operator's name as a producer."""
+    return f"consilia.correspondent.{hospital}"
+
+
+HUB = "consilia.hub"
+"""The hub's operator's name as a producer."""
+
+
 def of_job(job: str, existing: Iterable[str]) -> list[str]:
     """Those of the `existing` topics that are the job's, whichever hospitals it has."""
     uploads = re.compile(rf"consilia\.up\.[^.]+\.{re.escape(job)}")

@@ -153,8 +153,8 @@ class Report(Letter):
     """Where its ledger ends."""
     tasks: Annotated[tuple[TaskReport, ...], Field(max_length=TASKS_AT_MOST)] = ()
     """Every offer that stands."""
-    leaving: bool = False
-    """The last word: the hospital takes part no more."""
+    refused: Annotated[dict[Annotated[str, Field(max_length=32)], Count], Field(max_length=32)] = {}
+    """How many letters in the hub's name were not believed, by `Objection`: somebody may be forging them."""
 
 
 FromHub = Offer | Recall
@@ -217,7 +217,8 @@ def _opened(record: Record, adapter: TypeAdapter[_T], key: PublicKey, purpose: b
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"])
-        message = f"{where} from {sender}: {path}: {first['msg']}. Are hub and hospital more than one version apart?"
+        newer = " Is its version newer than ours?" if first["type"] in {"extra_forbidden", "union_tag_invalid"} else ""
+        message = f"{where} from {sender}: {path}: {first['msg']}.{newer}"
         raise CorrespondenceError(Objection.MALFORMED, message) from error
     if record.key != (REPORT_KEY if isinstance(letter, Report) else getattr(letter, "uid", None)):
         message = f"{where} from {sender} has the key of something else."

@@ -5,6 +5,7 @@ from contextlib import suppress
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consilia import __version__
+from consilia.errors import Objection
 
 JOB_STATES = ("Pending", "Running", "Suspended", "Succeeded", "Failed")
 _RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -42,6 +43,13 @@ class Metrics:
         self.denials = Counter(
             "consilia_privacy_denials", "Offers that a hospital denied.", ["reason"], registry=registry
         )
+        self.hub_connected = Gauge(
+            "consilia_hub_connected", "1 while a hospital follows its hub over the log.", registry=registry
+        )
+        self.letters_refused = Counter(
+            "consilia_letters_refused", "Letters between hub and hospital that were not believed.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
         self.certificate_expiry = Gauge(
             "consilia_certificate_expiry_timestamp_seconds",
             "When the first certificate of a managed Kafka ends, in seconds since 1970.",
@@ -52,6 +60,8 @@ class Metrics:
         build.labels(__version__, "operator").set(1)
         for state in JOB_STATES:
             self.jobs.labels(state).set(0)
+        for objection in Objection:
+            self.letters_refused.labels(objection)
         for reason in DENIALS:
             self.denials.labels(reason)
         for kind in ("FederatedJob", "Hospital", "Dataset", "HospitalTask"):

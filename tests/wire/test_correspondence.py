@@ -150,7 +150,7 @@ def signed(fields, signer, purpose) -> Record:
 
 def test_a_hospital_does_nothing_of_which_it_does_not_know_every_word():
     fields = json.loads(write(offer(), HUB)[0]) | {"mustTrainOn": "everything"}
-    with pytest.raises(CorrespondenceError, match="more than one version apart"):
+    with pytest.raises(CorrespondenceError, match="Is its version newer than ours"):
         read(signed(fields, HUB, b"consilia.dev/v1alpha1 offer\n"))
 
 
@@ -173,9 +173,8 @@ def test_letters_of_earlier_versions_are_read_as_ever(path):
         headers={SIGNATURE: vector["signature"]},
     )
     letter = hear(found) if vector["key"] == "report" else read(found)
-    assert (
-        letter.model_dump(mode="json", by_alias=True, exclude_none=True).items() >= json.loads(vector["body"]).items()
-    )
+    read_back, written = letter.model_dump(mode="json", by_alias=True, exclude_none=True), json.loads(vector["body"])
+    assert {name: read_back[name] for name in written} == written
 
 
 def test_there_are_letters_of_every_kind_to_read():

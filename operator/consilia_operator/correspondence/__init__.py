@@ -1,0 +1,1 @@
+"""What hub and hospital write to each other over the log, where the hospital has a cluster of its own."""

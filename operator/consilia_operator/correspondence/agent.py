@@ -1,0 +1,243 @@
+"""A hospital's side of the correspondence: it listens to its hub, and tells it how it goes. `run` is the whole story.
+
+It only ever calls out: nobody can call in. What it hears becomes HospitalTasks, which the hospital decides on like any
+other; nothing here approves, trains or spends.
+"""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, time
+
+from consilia.certificates import write_private
+from consilia.errors import ConsiliaError, CorrespondenceError
+from consilia.log import Log, Record, topics
+from consilia.log.opening import kafka_url, open_log
+from consilia.wire.correspondence import FromHub, Offer, Report, TaskReport, read_offer
+from consilia_operator.accounts import told_heads
+from consilia_operator.context import Context, now
+from consilia_operator.correspondence import offered, telling
+from consilia_operator.correspondence.hearing import Heard, require_new
+from consilia_operator.correspondence.link import Link, find
+from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
+from consilia_operator.errors import ApiRefused, Conflict
+from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK
+from consilia_operator.manifests.offer import papers
+from consilia_operator.names import HUB, JOB_UID, SERIAL, labels
+from consilia_operator.store import Document, key_of
+from consilia_operator.transport.interface import KAFKA_JSON
+
+logger = logging.getLogger("consilia.operator.hub")
+
+HEARD = "consilia-heard"
+"""The ConfigMap that keeps how far the hospital has listened, and what it did not believe."""
+INTERVAL = 15.0
+"""So often a hospital is heard of at the latest, in seconds."""
+_LISTENING = 1.0
+_CALM = 1.0
+"""Changes are told together, so long after the last report, in seconds."""
+_AGAIN = 5.0
+_LINK_LOOKED_AT = 30.0
+_REMEMBERED = 20
+
+
+async def run(context: Context, namespace: str, connect: "Callable[[Link, Path], Log] | None" = None) -> None:
+    """Until cancelled. While the hospital has joined no hub, or cannot reach it, it is tried again and again."""
+    clerk, connect = Clerk(), connect or _connect
+    try:
+        while True:
+            try:
+                if link := await find(context.api, namespace):
+                    await _follow(context, link, clerk, connect)
+            except (ConsiliaError, OSError) as error:
+                context.metrics.hub_connected.set(0)
+                logger.warning("the hub cannot be followed now: %s It is tried again.", error)
+            await asyncio.sleep(_AGAIN)
+    finally:
+        clerk.dismiss()
+
+
+def _connect(link: Link, folder: Path) -> Log:
+    for name, content in link.log.items():
+        write_private(folder / name, content)
+    return open_log(kafka_url(folder / KAFKA_JSON))
+
+
+async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[[Link, Path], Log]) -> None:
+    """Until the link is another, or the log is away."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        mailbox = await clerk.have(
+            lambda: Mailbox(connect(link, Path(folder)), topics.correspondent(link.hospital), link.identity)
+        )
+        try:
+            agent = Agent(context, link, mailbox, clerk)
+            await agent.recover()
+            context.metrics.hub_connected.set(1)
+            logger.info("following the hub %s as %s", link.hub, link.hospital)
+            looked = monotonic()
+            while monotonic() - looked < _LINK_LOOKED_AT or await find(context.api, link.hospital) == link:
+                if monotonic() - looked >= _LINK_LOOKED_AT:
+                    looked = monotonic()
+                await agent.listen(_LISTENING)
+                await agent.tell()
+        finally:
+            with suppress(ConsiliaError):
+                await asyncio.shield(clerk.have(mailbox.close))
+
+
+@dataclass
+class Agent:
+    """What one connection to the hub knows."""
+
+    context: Context
+    link: Link
+    mailbox: Mailbox
+    clerk: Clerk
+    heard: Heard = field(default_factory=Heard)
+    refused: Counter[str] = field(default_factory=Counter)
+    _refusals: list[dict[str, object]] = field(default_factory=list)
+    _unusable: dict[str, TaskReport] = field(default_factory=dict)
+    """Offers that nothing could be made of, by the job's uid."""
+    _waiting: dict[str, FromHub] = field(default_factory=dict)
+    """What the API server did not take: tried again."""
+    _kept: Heard = field(default_factory=Heard)
+    _told: Report | None = None
+    _told_at: float = 0.0
+
+    async def recover(self) -> None:
+        """How far an earlier process listened."""
+        found = await self.context.api.get(CONFIG_MAP, self.link.hospital, HEARD)
+        data = found.get("data", {}) if found else {}
+        if data.get("hub") == self._hub:
+            self.heard = Heard(serial=int(data["serial"]), offset=int(data["offset"]))
+            self._refusals = json.loads(data.get("refused.json", "[]"))
+        end = await self.clerk.have(lambda: self.mailbox.end(self._topic))
+        if end < self.heard.offset:  # the topic was made anew
+            self.heard = Heard(serial=self.heard.serial)
+        self._kept = self.heard
+
+    @property
+    def _topic(self) -> str:
+        return topics.offers(self.link.hospital)
+
+    @property
+    def _hub(self) -> str:
+        """The hub as it was joined: joining another, or it with another key, begins anew."""
+        return f"{self.link.hub} {self.link.hub_key.fingerprint()}"
+
+    async def listen(self, seconds: float) -> None:
+        """Deal with what has come; waits so long for something to come."""
+        positions = {self._topic: self.heard.offset}
+        for record in await self.clerk.have(lambda: self.mailbox.receive(positions, seconds)):
+            await self._deal_with(record)
+        for letter in list(self._waiting.values()):
+            await self._do(letter)
+        if not self._waiting and self.heard != self._kept:
+            await self._keep()
+
+    async def _deal_with(self, record: Record) -> None:
+        letter: FromHub | None = None
+        link = self.link
+        try:
+            letter = read_offer(record, hub=link.hub, key=link.hub_key, hospital=link.hospital, now=time())
+            require_new(letter, self.heard, {uid: int(serial) for uid, serial in self._serials()})
+            await self._do(letter)
+        except CorrespondenceError as error:
+            self._refuse(error)
+        self.heard = self.heard.after(record, letter)
+
+    def _serials(self) -> Iterator[tuple[str, str]]:
+        for task in self._tasks():
+            yield task["spec"]["job"]["uid"], task["metadata"].get("annotations", {}).get(SERIAL, "0")
+
+    def _tasks(self) -> list[Document]:
+        """Those that came over the log, from this hub."""
+        return list(self.context.store.matching(HOSPITAL_TASK, self.link.hospital, {HUB: self.link.hub}))
+
+    def _refuse(self, error: CorrespondenceError) -> None:
+        logger.warning("a letter was not believed (%s): %s", error.objection, error)
+        self.context.metrics.letters_refused.labels(error.objection).inc()
+        self.refused[error.objection] += 1
+        told = {"at": now().isoformat(), "objection": error.objection, "message": str(error)[:512]}
+        self._refusals = [*self._refusals, told][-_REMEMBERED:]
+
+    async def _do(self, letter: FromHub) -> None:
+        """What it asks for; what the API server does not take now is tried again."""
+        try:
+            with self._unusable_named(letter):
+                await (self._offer(letter) if isinstance(letter, Offer) else self._recall(letter.uid))
+            self._waiting.pop(letter.uid, None)
+        except Conflict:
+            self._waiting[letter.uid] = letter
+        except ApiRefused as error:
+            if letter.uid not in self._waiting:
+                logger.warning("the offer of job %s cannot be written down: %s", letter.uid, error)
+            self._waiting[letter.uid] = letter
+
+    @contextmanager
+    def _unusable_named(self, letter: FromHub) -> Iterator[None]:
+        try:
+            yield
+        except CorrespondenceError as error:
+            if isinstance(letter, Offer):
+                self._unusable[letter.uid] = offered.unusable(letter, error, now())
+            raise
+
+    async def _offer(self, letter: Offer) -> None:
+        offer = offered.parsed(letter, self.link)
+        task = offered.task(offer, letter, self.link)
+        key = key_of(HOSPITAL_TASK, task)
+        if there := self.context.store.get(key):
+            offered.require_same(there, task)
+        await self.context.applying.apply(task)
+        if made := self.context.store.get(key):
+            for paper in papers(offer, made, self.link.log):
+                await self.context.applying.apply(paper)
+            self.context.queue.add(key)
+
+    async def _recall(self, uid: str) -> None:
+        self._unusable.pop(uid, None)
+        for task in self.context.store.matching(HOSPITAL_TASK, self.link.hospital, {JOB_UID: uid, HUB: self.link.hub}):
+            metadata = task["metadata"]
+            await self.context.applying.delete(
+                HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"]
+            )
+
+    async def _keep(self) -> None:
+        """So that what was heard once is not news again."""
+        data = {"hub": self._hub, "serial": str(self.heard.serial), "offset": str(self.heard.offset)}
+        data["refused.json"] = json.dumps(self._refusals, indent=1)
+        metadata = {"name": HEARD, "namespace": self.link.hospital, "labels": labels("correspondence")}
+        document = {"apiVersion": "v1", "kind": CONFIG_MAP.kind, "metadata": metadata, "data": data}
+        await self.context.api.apply(document)
+        self._kept = self.heard
+
+    async def tell(self) -> None:
+        """Tell the hub how it goes, if that has changed, or it was not told for a while."""
+        report, elapsed = self._report(), monotonic() - self._told_at
+        if elapsed < (_CALM if report != self._told else INTERVAL):
+            return
+        serial = int(time() * 1000)
+        sent = report.model_copy(update={"serial": serial, "issued": time()})
+        await self.clerk.have(lambda: self.mailbox.send([Posted(topics.reports(self.link.hospital), sent)]))
+        self._told, self._told_at = report, monotonic()
+
+    def _report(self) -> Report:
+        store, namespace = self.context.store, self.link.hospital
+        heads = told_heads(self.context, namespace)
+        head = max(heads, key=lambda each: each.entries, default=None)
+        datasets = sorted(store.all(DATASET, namespace), key=lambda each: str(each["metadata"]["name"]))
+        found = telling.report(self.link, self.heard, self._tasks(), datasets, head, 2 * INTERVAL)
+        there = {each.uid for each in found.tasks}
+        lost = tuple(each for uid, each in sorted(self._unusable.items()) if uid not in there)
+        update = {
+            "tasks": (*found.tasks, *lost)[: telling.TASKS_AT_MOST],
+            "refused": dict(sorted(self.refused.items())),
+        }
+        return found.model_copy(update=update)

@@ -1,0 +1,68 @@
+"""One party's end of the correspondence: letters go out in order, and are read from where the last look ended.
+
+Everything here waits for the log, so it is called in a thread: see `Clerk`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from consilia.log import Log, Record, follow
+from consilia.wire.correspondence import FromHub, Report, key_of, write
+from consilia.wire.identity import Identity
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A letter, and the topic that it goes to."""
+
+    topic: str
+    letter: FromHub | Report
+
+
+class Mailbox:
+    """A connection to the log. Not shared between threads."""
+
+    def __init__(self, log: Log, name: str, identity: Identity) -> None:
+        """Whoever has written under this `name` before can write no more."""
+        self._log, self._identity = log, identity
+        self._producer = log.producer(name)
+
+    def end(self, topic: str) -> int:
+        """Behind the newest record."""
+        return self._log.end_offset(topic)
+
+    def receive(self, positions: Mapping[str, int], seconds: float) -> list[Record]:
+        """What has come on these topics from these offsets on; waits so long for something to come."""
+        self._log.wait(positions, seconds)
+        return [record for topic, offset in positions.items() for record in follow(self._log, topic, offset)]
+
+    def send(self, letters: Sequence[Posted]) -> None:
+        """All of them or none."""
+        with self._producer.transaction() as transaction:
+            for each in letters:
+                value, headers = write(each.letter, self._identity)
+                transaction.append(each.topic, value, key=key_of(each.letter), headers=headers)
+
+    def close(self) -> None:
+        """Leave the log."""
+        self._log.close()
+
+
+class Clerk:
+    """A thread of its own for what waits; one call at a time."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="correspondence")
+
+    async def have(self, act: Callable[[], Answer]) -> Answer:
+        """Have it done there."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+
+    def dismiss(self) -> None:
+        """Without waiting for what it is at."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

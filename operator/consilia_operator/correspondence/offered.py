@@ -1,0 +1,81 @@
+"""An offer off the log as objects of the hospital's own cluster. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from consilia.api import FederatedJob
+from consilia.errors import ConsiliaError, CorrespondenceError, Objection
+from consilia.wire.correspondence import Offer, ReportedCondition, TaskReport
+from consilia.wire.identity import Roster
+from consilia_operator.conditions import timestamp
+from consilia_operator.correspondence.link import Link
+from consilia_operator.manifests import offer as manifests
+from consilia_operator.names import EXPIRES, HUB, SERIAL
+
+Document = dict[str, Any]
+_HOSPITALS_OWN = frozenset({"decision", "decisionMessage", "suspend"})
+"""Fields of a HospitalTask's spec that may change."""
+
+
+def parsed(letter: Offer, link: Link) -> manifests.Offer:
+    """The offer, checked as far as it concerns what can be made of it.
+
+    Raises:
+        CorrespondenceError: it offers no job, or one that this hospital's key is not on the roster of.
+    """
+    try:
+        job = FederatedJob.model_validate(letter.job)
+        roster = Roster.parse(letter.roster)
+        roster.require(link.identity)
+    except (ValidationError, ConsiliaError) as error:
+        raise CorrespondenceError(Objection.MALFORMED, f"the offer of job {letter.uid}: {_words(error)}") from None
+    assert job.metadata.name
+    return manifests.Offer(
+        job=letter.job,
+        hospital=link.hospital,
+        roster=roster.as_json(),
+        roster_digest=roster.digest(),
+        withdrawn=letter.suspend,
+    )
+
+
+def _words(error: ValidationError | ConsiliaError) -> str:
+    if isinstance(error, ConsiliaError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    newer = " Is the hub's version newer than the hospital's?" if first["type"] == "extra_forbidden" else ""
+    return f"{where}: {first['msg']}.{newer}"
+
+
+def task(offer: manifests.Offer, letter: Offer, link: Link) -> Document:
+    """The HospitalTask, without what the hospital decides."""
+    made = manifests.hospital_task(offer)
+    until = timestamp(datetime.fromtimestamp(letter.expires, UTC))
+    made["metadata"]["labels"] |= {HUB: link.hub}
+    made["metadata"]["annotations"] = {SERIAL: str(letter.serial), EXPIRES: until}
+    return made
+
+
+def require_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """See that an offer that stands already is still the same.
+
+    Raises:
+        CorrespondenceError: it is not: what somebody approved is not what would run.
+    """
+    old, new = before["spec"], after["spec"]
+    names = sorted((set(old) | set(new)) - _HOSPITALS_OWN)
+    if changed := [name for name in names if name in new and new[name] != old.get(name)]:
+        message = f"job {new['job']['uid']} is offered with another {', '.join(changed)} than before."
+        raise CorrespondenceError(Objection.CHANGED, message)
+
+
+def unusable(letter: Offer, error: ConsiliaError, now: datetime) -> TaskReport:
+    """What the hub is told of an offer that nothing could be made of."""
+    condition = ReportedCondition(
+        type="Denied", status="True", reason="Invalid", message=str(error)[:512], last_transition_time=timestamp(now)
+    )
+    return TaskReport(uid=letter.uid, conditions=(condition,), state="Denied")
