@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, Self
 
@@ -22,9 +23,10 @@ from consilia.broker.storage import make_template, prepare
 from consilia.certificates import write_private
 from consilia.errors import BrokerError, ConsiliaError
 
-CLIENTS, PEERS, CONTROLLER = "CLIENTS", "PEERS", "CONTROLLER"
-CLIENTS_PORT, PEERS_PORT, CONTROLLER_PORT = 9093, 9094, 9095
-"""SCRAM users over TLS; certificates: for the nodes among themselves, and for the operator; the controllers' quorum."""
+CLIENTS, PEERS, CONTROLLER, MEMBERS = "CLIENTS", "PEERS", "CONTROLLER", "MEMBERS"
+CLIENTS_PORT, PEERS_PORT, CONTROLLER_PORT, MEMBERS_PORT = 9093, 9094, 9095, 9096
+"""SCRAM users over TLS; certificates: for the nodes among themselves, and for the operator; the controllers' quorum;
+certificates of an authority of their own: for hospitals in other clusters."""
 CONFIGURATION, KEYSTORE = "server.properties", "node.pem"
 THREADS = 3
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -43,6 +45,9 @@ class Place(_Settings):
     clients: Port = Field(default=CLIENTS_PORT, description="The port for users with passwords.")
     peers: Port = Field(default=PEERS_PORT, description="The port for nodes, and whoever has a certificate.")
     controller: Port = Field(default=CONTROLLER_PORT, description="The port of the controllers' quorum.")
+    members: str = Field(
+        default="", description="Where hospitals in other clusters find it, as host:port. Default: they do not."
+    )
 
 
 class NodeSettings(_Settings):
@@ -58,6 +63,9 @@ class NodeSettings(_Settings):
     certificate: Path = Field(description="The nodes' certificate, in PEM form.")
     key: Path = Field(description="Its private key, unencrypted PKCS#8 in PEM form.")
     trust: Path = Field(description="The authorities whose certificates are believed, in PEM form.")
+    members_trust: Path | None = Field(
+        default=None, description="The same for hospitals in other clusters. Default: there are none."
+    )
     super_users: tuple[str, ...] = Field(
         min_length=1, description="The names in certificates that no access rule binds; the nodes' own among them."
     )
@@ -106,11 +114,15 @@ def describe(settings: NodeSettings, number: int) -> Node:
         address, advertised = f"{settings.listen}:{port}", f"{own.host}:{port}"
         return Listener(name=name, access=access, address=address, advertised=advertised)
 
+    listeners = [listener(CLIENTS, Access.SCRAM, own.clients), listener(PEERS, Access.CERTIFICATE, own.peers)]
+    if own.members and settings.members_trust:
+        outside = listener(MEMBERS, Access.CERTIFICATE, MEMBERS_PORT)
+        listeners.append(replace(outside, advertised=own.members, truststore=settings.members_trust))
     return Node(
         id=number,
         voters=tuple((each, f"{place.host}:{place.controller}") for each, place in enumerate(settings.nodes)),
         data=settings.data,
-        listeners=(listener(CLIENTS, Access.SCRAM, own.clients), listener(PEERS, Access.CERTIFICATE, own.peers)),
+        listeners=tuple(listeners),
         peers=PEERS,
         controller=listener(CONTROLLER, Access.CERTIFICATE, own.controller),
         stores=Stores(keystore=settings.work / KEYSTORE, truststore=settings.trust),

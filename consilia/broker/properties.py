@@ -38,6 +38,8 @@ class Listener:
     access: Access
     address: str
     advertised: str = ""
+    truststore: Path | None = None
+    """The certificates that are believed here, where they are not those of the node's `Stores`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,8 @@ def _encryption(node: Node) -> dict[str, str]:
         prefix = f"listener.name.{each.name.lower()}"
         if each.access is Access.CERTIFICATE:
             found[f"{prefix}.ssl.client.auth"] = "required"
+        if each.truststore:
+            found |= {f"{prefix}.ssl.truststore.type": "PEM", f"{prefix}.ssl.truststore.location": str(each.truststore)}
         if each.access is Access.SCRAM:
             module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
             found[f"{prefix}.scram-sha-512.sasl.jaas.config"] = module

@@ -82,6 +82,28 @@ class Certificates(Section):
     )
 
 
+class Outside(Section):
+    """How hospitals in other clusters reach managed Kafka."""
+
+    type: Literal["None", "NodePort", "LoadBalancer"] = Field(
+        default="None", description="The kind of Service that each broker gets for them. `None`: they do not reach it."
+    )
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:{}-]+$", max_length=253)] | None = Field(
+        default=None,
+        description="The name or address that they call; `{broker}` in it stands for the broker's number, from 0. "
+        "Needed unless `type` is None.",
+    )
+    port: Port = Field(
+        default=30093,
+        description="NodePort: of broker 0; broker n has the n-th port after it. LoadBalancer: of every broker.",
+    )
+
+    def address(self, broker: int) -> str:
+        """Of that broker, as host:port."""
+        host = (self.host or "").replace("{broker}", str(broker))
+        return f"{host}:{self.port + (broker if self.type == 'NodePort' else 0)}"
+
+
 class MonitoringPeers(Section):
     """Who may read the metrics of what the operator makes."""
 
@@ -98,6 +120,10 @@ class OperatorSettings(Section):
         min_length=1,
         description="`Hub`: FederatedJobs and Hospitals. `Hospital`: Datasets and HospitalTasks. Both in one cluster.",
     )
+    hospital: str | None = Field(
+        default=None,
+        description="The namespace of the hospital that follows a hub in another cluster over the log. Default: none.",
+    )
     namespaces: tuple[str, ...] = Field(
         default=(), description="The namespaces to look after, whose Roles it has. Default: all, with a ClusterRole."
     )
@@ -105,6 +131,7 @@ class OperatorSettings(Section):
     sizes: Sizes = Field(default=Sizes(), description="What its pods ask for.")
     storage: Storage = Field(default=Storage(), description="Where durable things lie.")
     certificates: Certificates = Field(default=Certificates(), description="Who issues certificates.")
+    outside: Outside = Field(default=Outside(), description="How hospitals in other clusters reach managed Kafka.")
     monitoring: MonitoringPeers = Field(default=MonitoringPeers(), description="Who may read metrics.")
     cluster_domain: str = Field(default="cluster.local", description="The cluster's DNS domain.")
     network_policies: bool = Field(default=True, description="Make a NetworkPolicy beside each pod.")

@@ -1,8 +1,9 @@
 """Sees that a managed Kafka has its certificates, and has them in time: by an authority of its own, or cert-manager."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Literal
 
 from consilia_operator.kinds import CERTIFICATE, SECRET
@@ -14,7 +15,13 @@ from consilia_operator.transport.conditions import condition_message
 from consilia_operator.transport.interface import Cluster, Document, NotReady
 from consilia_operator.transport.leaves import Leaf
 from consilia_operator.transport.managed_objects import COMPONENT_NAME, secret
-from consilia_operator.transport.managed_plan import AUTHORITY_SECRET, BROKERS_SECRET, OPERATOR_SECRET, Plan
+from consilia_operator.transport.managed_plan import (
+    AUTHORITY_SECRET,
+    BROKERS_SECRET,
+    MEMBERS_SECRET,
+    OPERATOR_SECRET,
+    Plan,
+)
 from consilia_operator.transport.secrets import decoded
 
 _Issuer = Mapping[Literal["name", "kind", "group"], str]
@@ -29,6 +36,8 @@ class Keys:
     trust: bytes
     brokers: Mapping[str, bytes] = field(repr=False)
     operator: Mapping[str, bytes] = field(repr=False)
+    members: Authorities | None = field(default=None, repr=False)
+    """Who signs hospitals' certificates; None where none come from outside."""
 
 
 class Certificates:
@@ -45,9 +54,11 @@ class Certificates:
         Raises:
             IdentityError: what a Secret holds is damaged.
         """
+        members = await self._authorities(plan.namespace, MEMBERS_SECRET) if plan.members else None
         if self._settings.issuing == "CertManager":
-            return await self._by_cert_manager(plan)
-        authorities = await self._authorities(plan.namespace)
+            found = await self._by_cert_manager(plan)
+            return found if isinstance(found, NotReady) else replace(found, members=members)
+        authorities = await self._authorities(plan.namespace, AUTHORITY_SECRET)
         files = {}
         for name, leaf in _leaves(plan).items():
             files[name] = decoded(await self._cluster.get(SECRET, plan.namespace, name))
@@ -56,19 +67,20 @@ class Certificates:
                 lasts = timedelta(days=self._settings.lasts_days)
                 files[name] = leaf.issue(authorities.signer, self._now(), lasts)
                 await self._cluster.apply(secret(plan.namespace, name, files[name], kind=_TLS))
-        return Keys(trust=authorities.bundle, brokers=files[BROKERS_SECRET], operator=files[OPERATOR_SECRET])
+        own, operator = files[BROKERS_SECRET], files[OPERATOR_SECRET]
+        return Keys(trust=authorities.bundle, brokers=own, operator=operator, members=members)
 
-    async def _authorities(self, namespace: str) -> Authorities:
+    async def _authorities(self, namespace: str, name: str) -> Authorities:
         """Whoever comes first makes it, once; what is there is never lost, for everybody believes it."""
-        data = decoded(await self._cluster.get(SECRET, namespace, AUTHORITY_SECRET))
+        data = decoded(await self._cluster.get(SECRET, namespace, name))
         if not data:
-            first = secret(namespace, AUTHORITY_SECRET, Authorities.begin(self._now()).files())
+            first = secret(namespace, name, Authorities.begin(self._now()).files())
             data = decoded(await self._cluster.create_once(first))
         there = Authorities.read(data)
         # Without a signer there is a bundle that cert-manager's certificates were checked by.
         found = there or replace(Authorities.begin(self._now()), earlier=tuple(parse_bundle(data.get(BUNDLE, b""))))
         if (after := found.at(self._now())) != there:
-            await self._cluster.apply(secret(namespace, AUTHORITY_SECRET, after.files()))
+            await self._cluster.apply(secret(namespace, name, after.files()))
         return after
 
     async def _by_cert_manager(self, plan: Plan) -> Keys | NotReady:
@@ -108,7 +120,7 @@ class Certificates:
             "spec": {
                 "secretName": name,
                 "commonName": leaf.principal,
-                **({"dnsNames": list(leaf.hosts)} if leaf.hosts else {}),
+                **_hosts(leaf.hosts),
                 "usages": ["digital signature", "client auth", *(["server auth"] if leaf.hosts else [])],
                 # Kafka reads no other encoding.
                 "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
@@ -117,6 +129,21 @@ class Certificates:
                 "issuerRef": dict(issuer),
             },
         }
+
+
+def _hosts(hosts: Sequence[str]) -> Document:
+    """As cert-manager has them: names apart from addresses."""
+    addresses = [host for host in hosts if _is_address(host)]
+    names = [host for host in hosts if host not in addresses]
+    return ({"dnsNames": names} if names else {}) | ({"ipAddresses": addresses} if addresses else {})
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _leaves(plan: Plan) -> dict[str, Leaf]:

@@ -136,7 +136,8 @@ class Foundations:
 
     async def _apply(self, plan: Plan, keys: Keys) -> Document:
         settings = self._around.settings
-        read = digest(plan.node_settings(settings), keys.trust, keys.brokers[leaves.CERTIFICATE])
+        members = [keys.members.bundle] if keys.members else []
+        read = digest(plan.node_settings(settings), keys.trust, keys.brokers[leaves.CERTIFICATE], *members)
         made: Document = {}
         for document in managed_objects.documents(
             plan, settings, digest=read, operator_namespace=self._around.operator_namespace

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consilia.broker.node import CLIENTS_PORT, CONTROLLER_PORT, PEERS_PORT
+from consilia.broker.node import CLIENTS_PORT, CONTROLLER_PORT, MEMBERS_PORT, PEERS_PORT
 from consilia_operator.kinds import (
     CONFIG_MAP,
     NETWORK_POLICY,
@@ -23,6 +23,8 @@ from consilia_operator.transport.managed_plan import (
     BROKERS_SECRET,
     DATA,
     FOLDER,
+    MEMBERS_FILE,
+    MEMBERS_SECRET,
     NODE_FILE,
     STATE,
     STORAGE_CLASS,
@@ -38,6 +40,7 @@ CONFIGURATION = f"{GROUP}/configuration"
 SETTLING_SECONDS = 20
 """How long a broker of several must be up before the next one goes down: to copy what it has missed."""
 _PORTS = {"clients": CLIENTS_PORT, "peers": PEERS_PORT, "controller": CONTROLLER_PORT}
+_MEMBERS = "members"
 _UP = {"tcpSocket": {"port": "clients"}}
 _GROUP_MAY_READ = 0o440
 
@@ -47,6 +50,7 @@ def documents(plan: Plan, settings: OperatorSettings, *, digest: str, operator_n
     return [
         configuration(plan, settings),
         service(plan),
+        *(outside(plan, number) for number in range(len(plan.members))),
         *([disruption_budget(plan)] if plan.brokers > 1 else []),
         *([network_policy(plan, operator_namespace)] if settings.network_policies else []),
         stateful_set(plan, settings, digest),
@@ -63,6 +67,24 @@ def service(plan: Plan) -> Document:
     ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in _PORTS.items()]
     return _named(SERVICE, plan.namespace) | {
         "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector(), "ports": ports}
+    }
+
+
+def outside(plan: Plan, number: int) -> Document:
+    """The one way in for hospitals in other clusters: to one broker, at the address that it tells them."""
+    port: Document = {"name": _MEMBERS, "port": MEMBERS_PORT, "targetPort": MEMBERS_PORT, "protocol": "TCP"}
+    if plan.outside.type == "NodePort":
+        port["nodePort"] = plan.outside.port + number
+    else:
+        port["port"] = plan.outside.port
+    return _named(SERVICE, plan.namespace, f"{KAFKA}-outside-{number}") | {
+        "spec": {
+            "type": plan.outside.type,
+            # The caller's address is seen as it is, and nobody passes it on to another node.
+            "externalTrafficPolicy": "Local" if plan.outside.type == "LoadBalancer" else "Cluster",
+            "selector": selector() | {"statefulset.kubernetes.io/pod-name": f"{KAFKA}-{number}"},
+            "ports": [port],
+        }
     }
 
 
@@ -91,6 +113,8 @@ def network_policy(plan: Plan, operator_namespace: str) -> Document:
             {"from": clients, "ports": _open(CLIENTS_PORT)},
             {"from": [brokers, operator], "ports": _open(PEERS_PORT)},
             {"from": [brokers], "ports": _open(CONTROLLER_PORT)},
+            # From anywhere: who comes shows a certificate that this hub has signed.
+            *([{"ports": _open(MEMBERS_PORT)}] if plan.members else []),
         ],
         egress=[network.NAMES, {"to": [brokers], "ports": _open(PEERS_PORT, CONTROLLER_PORT)}],
     )
@@ -113,27 +137,27 @@ def stateful_set(plan: Plan, settings: OperatorSettings, digest: str) -> Documen
         "selector": {"matchLabels": selector()},
         "template": {
             "metadata": {"labels": labels(COMPONENT_NAME), "annotations": {CONFIGURATION: digest}},
-            "spec": _pod(settings),
+            "spec": _pod(plan, settings),
         },
         "volumeClaimTemplates": [_claim(plan)],
     }
     return _named(STATEFUL_SET, plan.namespace) | {"spec": spec}
 
 
-def _pod(settings: OperatorSettings) -> Document:
+def _pod(plan: Plan, settings: OperatorSettings) -> Document:
     program = pod.Program(
         name="kafka",
         image=settings.images.kafka,
         arguments=(f"{FOLDER}/{NODE_FILE}",),
         resources=dict(settings.sizes.kafka),
         mounts=(
-            pod.Mount(name="settings", path=FOLDER, source={"projected": _files()}),
+            pod.Mount(name="settings", path=FOLDER, source={"projected": _files(plan)}),
             # In memory: among the files that a node writes for itself is its key.
             pod.Mount(name="tmp", path=WORK, source={"emptyDir": _IN_MEMORY}, read_only=False),
         ),
     )
     found = pod.spec(program, settings, restart="Always")
-    found["containers"] = [_container(found["containers"][0])]
+    found["containers"] = [_container(plan, found["containers"][0])]
     return found | {
         "terminationGracePeriodSeconds": 60,
         "topologySpreadConstraints": [
@@ -150,14 +174,16 @@ def _pod(settings: OperatorSettings) -> Document:
 _IN_MEMORY: Any = {"medium": "Memory", "sizeLimit": "64Mi"}
 
 
-def _files() -> Document:
-    """One folder: settings, the nodes' certificate and key, and whom they believe, without that one's key."""
+def _files(plan: Plan) -> Document:
+    """One folder: settings, the nodes' certificate and key, and whom they believe, without those ones' keys."""
+    members = {"secret": {"name": MEMBERS_SECRET, "items": [{"key": TRUST_FILE, "path": MEMBERS_FILE}]}}
     return {
         "defaultMode": _GROUP_MAY_READ,
         "sources": [
             {"configMap": {"name": KAFKA, "items": _items(NODE_FILE)}},
             {"secret": {"name": BROKERS_SECRET, "items": _items(CERTIFICATE, KEY)}},
             {"secret": {"name": AUTHORITY_SECRET, "items": _items(TRUST_FILE)}},
+            *([members] if plan.members else []),
         ],
     }
 
@@ -166,12 +192,13 @@ def _items(*names: str) -> list[Document]:
     return [{"key": name, "path": name} for name in names]
 
 
-def _container(ours: Document) -> Document:
+def _container(plan: Plan, ours: Document) -> Document:
+    ports = _PORTS | ({_MEMBERS: MEMBERS_PORT} if plan.members else {})
     name = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     return ours | {
         "command": ["python", "-m", "consilia.broker.node"],
         "env": [*ours["env"], name],
-        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS.items()],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "volumeMounts": [*ours["volumeMounts"], {"name": DATA, "mountPath": STATE}],
         # Kafka listens when it serves. After a crash it may first have to read all that it keeps.
         "startupProbe": _UP | {"periodSeconds": 1, "failureThreshold": 900},

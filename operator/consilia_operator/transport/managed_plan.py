@@ -10,17 +10,20 @@ from consilia.api.infrastructure import ManagedTransport
 from consilia.broker.node import CLIENTS_PORT, PEERS_PORT, NodeSettings
 from consilia.errors import ManifestError
 from consilia_operator.names import KAFKA
-from consilia_operator.settings import OperatorSettings
+from consilia_operator.settings import OperatorSettings, Outside
 from consilia_operator.transport.interface import Document
 from consilia_operator.transport.leaves import BROKER, OPERATOR
 from consilia_operator.transport.quantity import in_bytes
 
+MEMBERS_SECRET = f"{KAFKA}-members-ca"
+"""Of the authority that signs hospitals' certificates, and nothing else."""
 AUTHORITY_SECRET, BROKERS_SECRET, OPERATOR_SECRET = f"{KAFKA}-ca", f"{KAFKA}-brokers", f"{KAFKA}-operator"
 DATA = "data"
 """The name of each pod's claim."""
 FOLDER, STATE, WORK = "/etc/consilia", "/var/lib/consilia", "/tmp"  # noqa: S108 (an emptyDir of the pod's own)
-NODE_FILE, TRUST_FILE = "node.json", "ca.crt"
+NODE_FILE, TRUST_FILE, MEMBERS_FILE = "node.json", "ca.crt", "members.crt"
 STORAGE_CLASS = "storageClassName"
+_NOT_OUTSIDE = Outside()
 _LEAST_HEAP = 256 << 20
 _WITHOUT_LIMIT = 1 << 30
 
@@ -36,6 +39,8 @@ class Plan:
     storage_class: str | None
     domain: str
     """Of the cluster's names."""
+    outside: Outside = _NOT_OUTSIDE
+    """For hospitals in other clusters."""
 
     @classmethod
     def wanted(cls, namespace: str, asked: ManagedTransport | None, settings: OperatorSettings) -> Self:
@@ -47,6 +52,7 @@ class Plan:
             storage=asked.storage,
             storage_class=settings.storage.storage_class,
             domain=settings.cluster_domain,
+            outside=settings.outside,
         )
 
     @classmethod
@@ -60,6 +66,7 @@ class Plan:
             storage=claim["resources"]["requests"]["storage"],
             storage_class=claim.get(STORAGE_CLASS),
             domain=settings.cluster_domain,
+            outside=settings.outside,
         )
 
     @property
@@ -71,7 +78,15 @@ class Plan:
     @property
     def names(self) -> tuple[str, ...]:
         """What its certificate is for."""
-        return (*self.hosts, f"{KAFKA}.{self.namespace}.svc.{self.domain}", f"{KAFKA}.{self.namespace}.svc")
+        inside = (*self.hosts, f"{KAFKA}.{self.namespace}.svc.{self.domain}", f"{KAFKA}.{self.namespace}.svc")
+        return (*inside, *dict.fromkeys(each.rpartition(":")[0].strip("[]") for each in self.members))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Where hospitals in other clusters begin; empty if they cannot."""
+        if self.outside.type == "None":
+            return ()
+        return tuple(self.outside.address(number) for number in range(self.brokers))
 
     @property
     def clients(self) -> tuple[str, ...]:
@@ -95,10 +110,12 @@ class Plan:
 
     def node_settings(self, settings: OperatorSettings) -> str:
         """The file that the nodes read."""
+        outside = self.members or [""] * self.brokers
         told = NodeSettings.model_validate(
             {
                 "cluster": self.cluster_id(),
-                "nodes": [{"host": host} for host in self.hosts],
+                "nodes": [{"host": host, "members": at} for host, at in zip(self.hosts, outside, strict=True)],
+                "membersTrust": f"{FOLDER}/{MEMBERS_FILE}" if self.members else None,
                 "data": f"{STATE}/kafka",
                 "work": f"{WORK}/kafka",
                 "certificate": f"{FOLDER}/tls.crt",
@@ -108,7 +125,7 @@ class Plan:
                 "heap": heap(settings),
             }
         )
-        return json.dumps(told.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True)
+        return json.dumps(told.model_dump(mode="json", by_alias=True, exclude_defaults=True), indent=1, sort_keys=True)
 
     def asks_for_more(self, asked: ManagedTransport) -> bool:
         """Whether the job would like larger disks than there are."""
