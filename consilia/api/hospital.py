@@ -6,7 +6,7 @@ from pydantic import Field
 
 from consilia.api.privacy import Unit
 from consilia.api.resource import ApiObject, Conditions, Resource, Status
-from consilia.api.rules import Transition
+from consilia.api.rules import Rule, Transition, unchanged
 from consilia.api.scalars import Bool, Int, KeyedList, Name, Sha256, ShortText, Timestamp
 
 PublicKeyText = Annotated[
@@ -16,6 +16,16 @@ PublicKeyText = Annotated[
         max_length=512,
     ),
 ]
+
+
+CertificateRequestText = Annotated[
+    str,
+    Field(
+        pattern=r"^-----BEGIN CERTIFICATE REQUEST-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE REQUEST-----\n?$",
+        max_length=8192,
+    ),
+]
+WhichCluster = Literal["Hub", "Own"]
 
 
 class HospitalSpec(ApiObject):
@@ -29,7 +39,32 @@ class HospitalSpec(ApiObject):
         "a cluster of its own. Default: the key that its namespace shows; set here, no other one is taken.",
     )
 
+    cluster: WhichCluster = Field(
+        default="Hub",
+        description="Where it is. `Hub`: the namespace of its name, in the hub's own cluster. `Own`: a cluster of its "
+        "own, which is reached over the log only; `consilia enroll admit` makes such a Hospital from its request.",
+    )
+    certificate_request: CertificateRequestText | None = Field(
+        default=None,
+        description="For the certificate that it logs in with (PKCS#10 in PEM form); the key to it is the hospital's.",
+    )
+    cluster_digest: Sha256 | None = Field(
+        default=None, description="Stands for its cluster: one that asks again under another name is noticed."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.cluster != 'Own' || (has(self.publicKey) && has(self.certificateRequest))",
+            holds=lambda spec: (
+                spec.cluster != "Own" or (spec.public_key is not None and spec.certificate_request is not None)
+            ),
+            message="a hospital with a cluster of its own needs publicKey and certificateRequest",
+            remedy="admit it with its request: consilia enroll admit request.json",
+            field="cluster",
+        ),
+    )
     transitions: ClassVar[tuple[Transition, ...]] = (
+        *unchanged("cluster", remedy="delete the Hospital, and admit it anew"),
         Transition(
             cel="!has(oldSelf.publicKey) || !self.accepted || !oldSelf.accepted"
             " || (has(self.publicKey) && self.publicKey == oldSelf.publicKey)",

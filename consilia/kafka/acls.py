@@ -173,6 +173,21 @@ def rules(job: str, parties: Parties) -> tuple[AclRule, ...]:
     return tuple(dict.fromkeys((*_aggregator(job, parties), *hospitals, *watchers)))
 
 
+def member_rules(hospital: str, principal: str) -> tuple[AclRule, ...]:
+    """All that a hospital in a cluster of its own needs to correspond with its hub; jobs come beside it.
+
+    Raises:
+        LogError: `hospital` cannot be a hospital's name.
+    """
+    _require_name(hospital)
+    writer = Resource(kind=Kind.TRANSACTIONAL_ID, name=topics.correspondent(hospital))
+    return (
+        *_grant(principal, _topic(topics.offers(hospital)), _LISTEN),
+        *_grant(principal, _topic(topics.reports(hospital)), _REPORT),
+        *_grant(principal, writer, _ONE_CORRESPONDENT),
+    )
+
+
 _Reasons = Mapping[Operation, str]
 
 _WATCH: _Reasons = {Operation.READ: "Follows the job from outside."}
@@ -180,6 +195,9 @@ _SEND: _Reasons = {Operation.WRITE: "Sends its messages and updates, which it ca
 _ONE_TRAINER: _Reasons = {Operation.WRITE: "Sends an update whole or not at all; the newest process takes over."}
 _HEAR: _Reasons = {Operation.READ: "Hears which round is open, and how it ended."}
 _FETCH: _Reasons = {Operation.READ: "Fetches the global model."}
+_LISTEN: _Reasons = {Operation.READ: "Hears which jobs it is offered."}
+_REPORT: _Reasons = {Operation.WRITE: "Tells the hub that it is there, and what came of the offers."}
+_ONE_CORRESPONDENT: _Reasons = {Operation.WRITE: "Tells it whole or not at all; the newest process takes over."}
 _MADE: _Reasons = {
     Operation.CREATE: "Makes the topic when the job begins.",
     Operation.DESCRIBE_CONFIGS: "Sees that a topic that exists already is kept as the log needs it.",

@@ -1,12 +1,17 @@
-"""A Hospital in the hub's own cluster: its namespace, whether it consents, and the key that it shows."""
+"""A Hospital: one in a cluster of its own is looked at by `members`, one in the hub's own cluster here.
+
+The latter is a namespace: whether it consents, and the key that it shows.
+"""
 
 from http import HTTPStatus
 from typing import Any
 
 from consilia.errors import IdentityError
+from consilia_operator import members
 from consilia_operator.accounts import told_heads
 from consilia_operator.conditions import Finding, settle, timestamp
 from consilia_operator.context import Context, now, write_status
+from consilia_operator.correspondence.hub import is_member
 from consilia_operator.errors import ApiRefused
 from consilia_operator.identities import shown_key
 from consilia_operator.kinds import DATASET, NAMESPACE
@@ -24,6 +29,11 @@ async def reconcile(context: Context, key: Key) -> float | None:
         return None
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
+    if is_member(document):
+        findings, told = await members.look(context, document)
+        status |= told | {"conditions": settle(before.get("conditions", ()), findings, generation, now())}
+        await write_status(context, document, status)
+        return members.LOOK_AGAIN
     joined = await consent(context, document)
     if joined.holds:
         shown = await show_key(context, key.name)

@@ -39,6 +39,8 @@ KAFKA = "consilia-kafka"
 """Name of the managed Kafka of a namespace, and the beginning of all its objects' names."""
 IDENTITY = "consilia-identity"
 """The Secret with a hospital's Ed25519 key, in its namespace."""
+HUB_IDENTITY = "consilia-hub-identity"
+"""The Secret with the Ed25519 key of a hub, in the namespace of its jobs."""
 LEDGER = "consilia-ledger"
 """Name of a hospital's ledger in its namespace, and of all its objects."""
 _LONGEST = 63

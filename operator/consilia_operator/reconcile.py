@@ -16,6 +16,8 @@ from consilia_operator import admission, overtime, pinning, pods, sweeping
 from consilia_operator.admission import Admission
 from consilia_operator.conditions import Finding, holds
 from consilia_operator.context import Context, now, write_status
+from consilia_operator.correspondence.hub import is_member
+from consilia_operator.correspondence.standing import Wanted
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DEPLOYMENT, FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, POD
 from consilia_operator.manifests import aggregator, begun_with, network
@@ -74,7 +76,7 @@ async def observe(context: Context, document: Document) -> Seen:
         document=document,
         job=job,
         admission=parsed if isinstance(parsed, Admission) else await _admit(context, document, parsed),
-        tasks={each["metadata"]["namespace"]: each for each in tasks},
+        tasks={each["metadata"]["namespace"]: each for each in tasks} | context.desks.tasks(key.namespace, uid),
         pods=own_pods,
         progress=progress,
         overtime=_overtime(context, document, own_pods, progress),
@@ -149,8 +151,9 @@ async def _pin(context: Context, seen: Seen) -> Pinned | str:
 
 
 async def _connect(context: Context, job: Document, pinned: Pinned) -> Ready | NotReady:
+    there, members = _by_cluster(context, job, pinned)
     try:
-        return await context.transport.prepare(job, pinned.hospitals)
+        return await context.transport.prepare(job, there, members)
     except Conflict:
         raise
     except ApiRefused as error:
@@ -158,10 +161,22 @@ async def _connect(context: Context, job: Document, pinned: Pinned) -> Ready | N
         return NotReady(reason="Refused", message=message, retry_seconds=_REFUSED_LATER)
 
 
+def _by_cluster(context: Context, job: Document, pinned: Pinned) -> tuple[list[str], list[str]]:
+    """The hospitals in this cluster, and those in others that are members now: who was expelled stays out."""
+    known = {each["metadata"]["name"]: each for each in context.store.all(HOSPITAL, job["metadata"]["namespace"])}
+    away = {name for name in pinned.hospitals if name in known and is_member(known[name])}
+    there = [name for name in pinned.hospitals if name not in away]
+    return there, sorted(name for name in away if known[name]["spec"].get("accepted"))
+
+
 async def _offer(context: Context, job: Document, pinned: Pinned, ready: Ready) -> list[str]:
     """Ask every hospital; who cannot be asked does not keep the others waiting. Why they cannot be."""
     refused = []
-    for name in pinned.hospitals:
+    there, members = _by_cluster(context, job, pinned)
+    wanted = Wanted(job=aggregator.offered_job(job), roster=pinned.roster.as_json())
+    for name in members:
+        context.desks.offer(job["metadata"]["namespace"], name, job["metadata"]["uid"], wanted)
+    for name in there:
         offer = Offer(
             job=job,
             hospital=name,
@@ -234,9 +249,10 @@ async def stand_down(context: Context, seen: Seen) -> None:
 
 async def withdraw(context: Context, seen: Seen) -> None:
     """Ask the hospitals to let go of their trainers; who refuses does not keep the others theirs."""
+    context.desks.suspend(seen.document["metadata"]["namespace"], seen.document["metadata"]["uid"])
     for task in seen.tasks.values():
-        if not task["spec"].get("suspend"):
-            metadata = task["metadata"]
+        metadata = task["metadata"]
+        if "uid" in metadata and not task["spec"].get("suspend"):
             patch = {"spec": {"suspend": True}}
             try:
                 await context.api.merge(HOSPITAL_TASK, metadata["namespace"], metadata["name"], patch)

@@ -20,6 +20,7 @@ from consilia_operator.applying import Applying
 from consilia_operator.budgets import Budgets
 from consilia_operator.conditions import holds
 from consilia_operator.context import Context
+from consilia_operator.correspondence import agent, hub
 from consilia_operator.health import serve
 from consilia_operator.heartbeat import Heartbeat
 from consilia_operator.lease import Lease
@@ -181,8 +182,12 @@ def watches(context: Context) -> list[Watch]:
 
 def programs(context: Context, heartbeat: Heartbeat) -> list[Coroutine[Any, Any, None]]:
     """All that goes on side by side."""
-    by_kind = reconcilers(context)
+    by_kind, settings = reconcilers(context), context.settings
+    correspondence = [hub.run(context)] if "Hub" in settings.roles else []
+    if settings.hospital:
+        correspondence.append(agent.run(context, settings.hospital))
     return [
+        *correspondence,
         watch_with_kopf(context, heartbeat),
         heartbeat.run(),
         resync.run(context, heartbeat),

@@ -97,6 +97,13 @@ class HubByHand:
             transaction.append(topics.offers(NAME), value, key=key, headers=headers)
         return self.turn()
 
+    def reports(self):
+        return list(follow(self.log, topics.reports(NAME), 0))
+
+    def put_report(self, value, headers):
+        with self.log.producer("somebody").transaction() as transaction:
+            transaction.append(topics.reports(NAME), value, key="report", headers=headers)
+
     def records(self):
         return list(follow(self.log, topics.offers(NAME), 0))
 

@@ -1,9 +1,12 @@
 """A transport without Kafka: ready at once, or not ready as the test says; it remembers what it was asked."""
 
 import json
+from datetime import UTC, datetime
 
 from consilia_operator.errors import ApiRefused
+from consilia_operator.transport.authorities import Authorities
 from consilia_operator.transport.interface import AGGREGATOR, KAFKA_JSON, Credentials, GoneJob, NotReady, Ready
+from consilia_operator.transport.membership import Membership, certificate_for
 
 
 class TransportInMemory:
@@ -13,8 +16,20 @@ class TransportInMemory:
         self.kept: dict[str, list[str]] = {}
         """By namespace: the jobs that are over."""
         self.retired: list[GoneJob] = []
+        self.expelled: list[tuple[str, str]] = []
+        self._authorities = Authorities.begin(datetime.now(UTC))
 
-    async def prepare(self, job, hospitals):
+    async def admit(self, namespace, hospital, request, before):
+        if self.hindrance:
+            return self.hindrance
+        certificate = certificate_for(self._authorities, request, hospital, before, datetime.now(UTC))
+        trust = self._authorities.bundle
+        return Membership(servers=("kafka.example:30093",), trust=trust, certificate=certificate)
+
+    async def expel(self, namespace, hospital):
+        self.expelled.append((namespace, hospital))
+
+    async def prepare(self, job, hospitals, members=()):
         if self.refusal:
             raise self.refusal
         if self.hindrance:

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient
 
 from consilia.certificates import write_private
 from consilia.kafka.access import Access
-from consilia.kafka.acls import Parties, rules
+from consilia.kafka.acls import Parties, member_rules, rules
 from consilia.kafka.cluster import Cluster
 from consilia.kafka.connection import make_admin
 from consilia.kafka.errors import plain_errors
@@ -67,6 +67,8 @@ class Wanted:
     """Its password."""
     hospitals: Mapping[str, str] = field(repr=False)
     """Passwords by the hospitals' names, which are their users' too."""
+    members: tuple[str, ...] = ()
+    """Hospitals in other clusters, which come with certificates."""
 
     @property
     def passwords(self) -> dict[str, str]:
@@ -76,7 +78,7 @@ class Wanted:
     @property
     def parties(self) -> Parties:
         """Whom Kafka takes them for."""
-        hospitals = {name: f"User:{name}" for name in self.hospitals}
+        hospitals = {name: f"User:{name}" for name in (*self.hospitals, *self.members)}
         return Parties(aggregator=f"User:{aggregator_user(self.log_name)}", hospitals=hospitals)
 
 
@@ -116,6 +118,29 @@ def take_away(reach: Reach, log_name: str) -> None:
         user = f"User:{aggregator_user(log_name)}"
         Access(settings, admin).forget(user, [topics.rounds(log_name), topics.model(log_name)])
         Users(settings, admin).remove([aggregator_user(log_name)])
+
+
+def enrol(reach: Reach, hospital: str) -> None:
+    """See that a hospital in another cluster can correspond with its hub; repeating it does no harm.
+
+    Raises:
+        LogUnavailableError: the brokers do not answer.
+    """
+    with _administrator(reach, "admit a hospital") as (settings, admin):
+        cluster = Cluster(settings, admin)
+        for topic in (topics.offers(hospital), topics.reports(hospital)):
+            cluster.create(topic, compacted=True)
+        Access(settings, admin).add(member_rules(hospital, f"User:{hospital}"))
+
+
+def expel(reach: Reach, hospital: str) -> None:
+    """Let a hospital do nothing any more, at once, on connections that are open too; its topics stay.
+
+    Raises:
+        LogUnavailableError: the brokers do not answer.
+    """
+    with _administrator(reach, "expel a hospital") as (settings, admin):
+        Access(settings, admin).forget(f"User:{hospital}", [])
 
 
 def leftovers(reach: Reach) -> list[str]:

@@ -7,8 +7,17 @@ from typing import Literal, TypeVar
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.transport.external import External
 from consilia_operator.transport.foundation import Surroundings
-from consilia_operator.transport.interface import Cluster, Document, GoneJob, NotReady, Ready, Transport
+from consilia_operator.transport.interface import (
+    Cluster,
+    Credentials,
+    Document,
+    GoneJob,
+    NotReady,
+    Ready,
+    Transport,
+)
 from consilia_operator.transport.managed import Managed
+from consilia_operator.transport.membership import Membership
 from consilia_operator.transport.strimzi import Strimzi
 
 Name = Literal["managed", "strimzi", "external"]
@@ -33,9 +42,21 @@ class Transports:
             "external": External(cluster, around.clock),
         }
 
-    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+    async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
-        return await self._each[transport_of(job)].prepare(job, hospitals)
+        return await self._each[transport_of(job)].prepare(job, hospitals, members)
+
+    async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
+        """See `Transport`. Hub and hospital correspond over managed Kafka."""
+        return await self._each["managed"].admit(namespace, hospital, request, before)
+
+    async def expel(self, namespace: str, hospital: str) -> None:
+        """See `Transport`."""
+        await self._each["managed"].expel(namespace, hospital)
+
+    async def own_way(self, namespace: str) -> Credentials | NotReady:
+        """See `Transport`."""
+        return await self._each["managed"].own_way(namespace)
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
         """See `Transport`."""

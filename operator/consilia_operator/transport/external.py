@@ -23,6 +23,7 @@ from consilia_operator.transport.interface import (
     NotReady,
     Ready,
 )
+from consilia_operator.transport.membership import Membership
 from consilia_operator.transport.secrets import decoded
 
 USERNAME_FILE = "username"
@@ -45,7 +46,7 @@ class External:
         self._cluster, self._clock = cluster, clock
         self._known: dict[tuple[tuple[str, ...], tuple[str, str]], _Known] = {}
 
-    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+    async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
         transport = FederatedJob.model_validate(job).spec.transport
         assert transport is not None
@@ -94,6 +95,19 @@ class External:
         self._known = {key: each for key, each in self._known.items() if each.until > now}
         self._known[servers, place] = _Known(found, now + REMEMBERED_SECONDS)
         return found
+
+    async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
+        """Not over somebody else's Kafka: hub and hospital correspond over the managed one."""
+        message = "Hospitals in other clusters join by way of the managed Kafka."
+        return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
+
+    async def expel(self, namespace: str, hospital: str) -> None:
+        """Nothing: see `admit`."""
+
+    async def own_way(self, namespace: str) -> Credentials | NotReady:
+        """None: see `admit`."""
+        message = "Hub and hospital correspond over the managed Kafka."
+        return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
         """Nothing: that is for whoever runs that Kafka."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from consilia_operator.kinds import Kind
+from consilia_operator.transport.membership import Membership
 
 Document = dict[str, Any]
 """An object of Kubernetes, as JSON has it."""
@@ -78,8 +79,30 @@ class Cluster(Protocol):
 class Transport(Protocol):
     """A log, for the jobs of every namespace."""
 
-    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
-        """See that the log is there for the job and these hospitals; called again and again, cheap when it is."""
+    async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
+        """See that the log is there for the job and these hospitals; called again and again, cheap when it is.
+
+        `members` are hospitals in other clusters: they have their way to the log, and need only be let into the job.
+        """
+
+    async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
+        """Let a hospital in another cluster correspond with the hub of this namespace; cheap when it can.
+
+        `request` is for its certificate, and `before` is the one that it has.
+
+        Raises:
+            IdentityError: the request cannot be granted.
+        """
+
+    async def expel(self, namespace: str, hospital: str) -> None:
+        """Let it do nothing any more.
+
+        Raises:
+            LogUnavailableError: the log does not answer; try again later.
+        """
+
+    async def own_way(self, namespace: str) -> Credentials | NotReady:
+        """How the operator itself reaches the log of this namespace."""
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
         """See that the namespace's log stays up without jobs, and lets in the aggregators of jobs that are `over`.

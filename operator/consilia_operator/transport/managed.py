@@ -16,11 +16,13 @@ from consilia.errors import (
     ManifestError,
     PermanentError,
 )
-from consilia_operator.transport.administration import Wanted, aggregator_user, leftovers, take_away
-from consilia_operator.transport.credentials import Passwords, by_password
+from consilia_operator.transport import leaves
+from consilia_operator.transport.administration import Wanted, aggregator_user, enrol, expel, leftovers, take_away
+from consilia_operator.transport.credentials import Passwords, by_certificate, by_password
 from consilia_operator.transport.deputy import Deputy
 from consilia_operator.transport.foundation import Foundation, Foundations, Surroundings
 from consilia_operator.transport.interface import AGGREGATOR, Cluster, Credentials, Document, GoneJob, NotReady, Ready
+from consilia_operator.transport.membership import Membership, certificate_for
 from consilia_operator.transport.secrets import digest
 
 logger = logging.getLogger("consilia.kafka")
@@ -40,13 +42,13 @@ class Managed:
     """The transport of jobs that name none, or ask for it."""
 
     def __init__(self, cluster: Cluster, surroundings: Surroundings) -> None:
-        self._clock = surroundings.clock
+        self._clock, self._now = surroundings.clock, surroundings.now
         self._foundations = Foundations(cluster, surroundings)
         self._passwords = Passwords(cluster, surroundings.clock)
         self._deputy = Deputy()
         self._verified: dict[tuple[str, str], _Verified] = {}
 
-    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+    async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
         read, namespace = FederatedJob.model_validate(job), job["metadata"]["namespace"]
         try:
@@ -57,8 +59,9 @@ class Managed:
                 log_name=read.log_name,
                 aggregator=await self._passwords.of_aggregator(job),
                 hospitals={name: await self._passwords.of_hospital(namespace, name) for name in hospitals},
+                members=tuple(members),
             )
-            await self._admit(namespace, found, wanted)
+            await self._let_in(namespace, found, wanted)
         except LogUnavailableError as error:
             return NotReady(reason="KafkaUnavailable", message=str(error), retry_seconds=_SOON)
         except (LogError, LogAccessError) as error:
@@ -69,10 +72,11 @@ class Managed:
             return NotReady(reason="KafkaMisconfigured", message=str(error), retry_seconds=_LATER)
         return Ready(parties=_credentials(found, wanted))
 
-    async def _admit(self, namespace: str, found: Foundation, wanted: Wanted) -> None:
+    async def _let_in(self, namespace: str, found: Foundation, wanted: Wanted) -> None:
         """See that Kafka knows the parties; it is not asked when it was told the same before."""
         passwords = wanted.passwords
-        what = digest(found.identity, *(text for name in sorted(passwords) for text in (name, passwords[name])))
+        known = (text for name in sorted(passwords) for text in (name, passwords[name]))
+        what = digest(found.identity, *known, *sorted(wanted.members))
         if not self._told(namespace, wanted.log_name, what):
             await self._tell(namespace, found, wanted, what)
 
@@ -113,6 +117,41 @@ class Managed:
         if not self._told(namespace, name, what):
             wanted = Wanted(log_name=name, aggregator=await self._passwords.of_aggregator(job), hospitals={})
             await self._tell(namespace, found, wanted, what)
+
+    async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
+        """See `Transport`. Kafka is made where there is none: whoever joins needs no job."""
+        found = await self._foundations.lay(namespace, None)
+        if isinstance(found, NotReady):
+            return found
+        if found.keys.members is None:
+            message = "The managed Kafka cannot be reached from other clusters. Set operator.outside in the chart's "
+            message += "values: type, host and port."
+            return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER)
+        certificate = certificate_for(found.keys.members, request, hospital, before, self._now())
+        what = digest(found.identity, "member")
+        if not self._told(namespace, f"member {hospital}", what):
+            now = self._clock()
+            await self._deputy.ask(namespace, "admit a hospital", partial(enrol, found.reach, hospital))
+            self._verified[namespace, f"member {hospital}"] = _Verified(what, now + VERIFIED_SECONDS)
+        return Membership(servers=found.plan.members, trust=found.keys.trust, certificate=certificate)
+
+    async def expel(self, namespace: str, hospital: str) -> None:
+        """See `Transport`.
+
+        Raises:
+            LogUnavailableError: the brokers do not answer.
+        """
+        if way := await self._foundations.existing(namespace):
+            await self._deputy.ask(namespace, "expel a hospital", partial(expel, way, hospital))
+        self._verified.pop((namespace, f"member {hospital}"), None)
+
+    async def own_way(self, namespace: str) -> Credentials | NotReady:
+        """See `Transport`."""
+        found = await self._foundations.lay(namespace, None)
+        if isinstance(found, NotReady):
+            return found
+        own = found.keys.operator
+        return by_certificate(found.plan.peers, found.keys.trust, own[leaves.CERTIFICATE], own[leaves.KEY])
 
     async def retire(self, job: GoneJob) -> None:
         """See `Transport`.

@@ -28,6 +28,7 @@ from consilia_operator.transport.interface import (
     NotReady,
     Ready,
 )
+from consilia_operator.transport.membership import Membership
 from consilia_operator.transport.secrets import decoded
 from consilia_operator.transport.strimzi_listener import Listener, listener_of
 from consilia_operator.transport.strimzi_objects import LOG_NAME, Asked, Place
@@ -54,7 +55,7 @@ class Strimzi:
         """For the users of hospitals, which several jobs change."""
         self._known: dict[tuple[str, str], _Known] = {}
 
-    async def prepare(self, job: Document, hospitals: Sequence[str]) -> Ready | NotReady:
+    async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
         read, namespace = FederatedJob.model_validate(job), job["metadata"]["namespace"]
         transport = read.spec.transport
@@ -138,6 +139,19 @@ class Strimzi:
             return _waiting(found)
         files = decoded(await self._cluster.get(SECRET, place.namespace, status["secret"]))
         return _read(files, status.get("username", user), listener) or _without_secret(place, user, status["secret"])
+
+    async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
+        """Not over Strimzi's Kafka: hub and hospital correspond over the managed one."""
+        message = "Hospitals in other clusters join by way of the managed Kafka."
+        return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
+
+    async def expel(self, namespace: str, hospital: str) -> None:
+        """Nothing: see `admit`."""
+
+    async def own_way(self, namespace: str) -> Credentials | NotReady:
+        """None: see `admit`."""
+        message = "Hub and hospital correspond over the managed Kafka."
+        return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
         """Nothing: that is what Strimzi's operator is for."""

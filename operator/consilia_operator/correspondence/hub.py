@@ -1,0 +1,214 @@
+"""A hub's side of the correspondence, for each namespace with hospitals in other clusters. `run` is the whole story."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import time
+
+from consilia.certificates import write_private
+from consilia.errors import ConsiliaError, CorrespondenceError, LogUnavailableError, Objection
+from consilia.log import Log, Record, topics
+from consilia.log.opening import kafka_url, open_log
+from consilia.wire.correspondence import Report, read_offer, read_report
+from consilia.wire.identity import Identity, PublicKey
+from consilia_operator.context import Context
+from consilia_operator.correspondence import standing
+from consilia_operator.correspondence.desks import Desk
+from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
+from consilia_operator.identities import private_key
+from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL
+from consilia_operator.manifests.identity import new_hub_identity
+from consilia_operator.store import Document
+from consilia_operator.transport.interface import KAFKA_JSON, NotReady
+
+logger = logging.getLogger("consilia.operator.hospitals")
+
+_LISTENING, _AGAIN, _LOOKING = 1.0, 5.0, 2.0
+
+Connect = Callable[[Mapping[str, bytes], Path], Log]
+
+
+async def run(context: Context, connect: Connect | None = None) -> None:
+    """Until cancelled: one desk for each namespace that has accepted hospitals in other clusters."""
+    sitting: dict[str, asyncio.Task[None]] = {}
+    try:
+        while True:
+            needed = set(members(context))
+            for namespace in needed - set(sitting):
+                sitting[namespace] = asyncio.create_task(_sit(context, namespace, connect or _connect))
+            for namespace in set(sitting) - needed:
+                sitting.pop(namespace).cancel()
+            await asyncio.sleep(_LOOKING)
+    finally:
+        for each in sitting.values():
+            each.cancel()
+        await asyncio.gather(*sitting.values(), return_exceptions=True)
+
+
+def members(context: Context, namespace: str | None = None) -> dict[str, list[Document]]:
+    """The accepted hospitals in other clusters, by the hub's namespaces."""
+    found: defaultdict[str, list[Document]] = defaultdict(list)
+    for each in context.store.all(HOSPITAL, namespace):
+        if is_member(each) and each["spec"].get("accepted"):
+            found[each["metadata"]["namespace"]].append(each)
+    return dict(found)
+
+
+def is_member(hospital: Document) -> bool:
+    """Whether it has a cluster of its own."""
+    return bool(hospital["spec"].get("cluster") == "Own")
+
+
+def _connect(files: Mapping[str, bytes], folder: Path) -> Log:
+    for name, content in files.items():
+        write_private(folder / name, content)
+    return open_log(kafka_url(folder / KAFKA_JSON))
+
+
+async def hub_identity(context: Context, namespace: str) -> Identity:
+    """What the hub of that namespace signs its letters with; made once.
+
+    Raises:
+        IdentityError: its Secret is damaged.
+    """
+    secret = await context.api.create_once(new_hub_identity(namespace))
+    return Identity(namespace, private_key(secret))
+
+
+async def _sit(context: Context, namespace: str, connect: Connect) -> None:
+    clerk = Clerk()
+    try:
+        while True:
+            try:
+                way = await context.transport.own_way(namespace)
+                if isinstance(way, NotReady):
+                    raise LogUnavailableError(way.message)
+                await _correspond(context, namespace, way.files, clerk, connect)
+            except (ConsiliaError, OSError) as error:
+                logger.warning("%s: hospitals in other clusters cannot be written to now: %s", namespace, error)
+            await asyncio.sleep(_AGAIN)
+    finally:
+        clerk.dismiss()
+
+
+async def _correspond(
+    context: Context, namespace: str, files: Mapping[str, bytes], clerk: Clerk, connect: Connect
+) -> None:
+    """Until the log is away."""
+    identity = await hub_identity(context, namespace)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        mailbox = await clerk.have(lambda: Mailbox(connect(files, Path(folder)), topics.HUB, identity))
+        try:
+            correspondent = Correspondent(context, namespace, identity, mailbox, clerk)
+            while True:
+                await correspondent.listen(_LISTENING)
+                await correspondent.write()
+        finally:
+            with suppress(ConsiliaError):
+                await asyncio.shield(clerk.have(mailbox.close))
+
+
+@dataclass
+class Correspondent:
+    """One connection to the log, for one namespace."""
+
+    context: Context
+    namespace: str
+    identity: Identity
+    mailbox: Mailbox
+    clerk: Clerk
+    _keys: dict[str, PublicKey] = field(default_factory=dict)
+
+    @property
+    def desk(self) -> Desk:
+        """What lasts longer than a connection."""
+        return self.context.desks.of(self.namespace)
+
+    async def listen(self, seconds: float) -> None:
+        """Read what hospitals have told; waits so long for something to come."""
+        await self._meet()
+        positions = {topics.reports(name): self.desk.positions.get(topics.reports(name), 0) for name in self._keys}
+        if not positions:
+            await asyncio.sleep(seconds)
+            return
+        for record in await self.clerk.have(lambda: self.mailbox.receive(positions, seconds)):
+            self._hear(record, live=positions[record.topic] > 0)
+
+    async def _meet(self) -> None:
+        """Hospitals that were admitted since; of each it is read what was said to it before, by an earlier process."""
+        there = {each["metadata"]["name"]: each["spec"]["publicKey"] for each in self._members()}
+        for name in set(self._keys) - set(there):
+            del self._keys[name]
+        for name, key in there.items():
+            known = name in self._keys
+            self._keys[name] = PublicKey.from_text(key)
+            if not known:
+                topic = topics.offers(name)
+                for record in await self.clerk.have(lambda topic=topic: self.mailbox.receive({topic: 0}, 0)):
+                    self._remember(name, record)
+
+    def _members(self) -> Iterator[Document]:
+        yield from members(self.context, self.namespace).get(self.namespace, [])
+
+    def _remember(self, hospital: str, record: Record) -> None:
+        """What we have said: only our own words count, also here."""
+        key = self.identity.public()
+        with suppress(CorrespondenceError):
+            letter = read_offer(record, hub=self.namespace, key=key, hospital=hospital, now=time())
+            self.desk.said[hospital, letter.uid] = letter
+            self.desk.last = max(self.desk.last, letter.serial)
+
+    def _hear(self, record: Record, *, live: bool) -> None:
+        """What was there before we came was said when its writer says, not now."""
+        hospital = record.topic.removeprefix(topics.reports(""))
+        self.desk.positions[record.topic] = record.offset + 1
+        try:
+            report = read_report(record, hub=self.namespace, key=self._keys[hospital], hospital=hospital, now=time())
+            self._require_new(report)
+        except CorrespondenceError as error:
+            self.context.metrics.letters_refused.labels(error.objection).inc()
+            logger.warning("%s: a report was not believed (%s): %s", self.namespace, error.objection, error)
+            return
+        before = self.desk.reports.get(hospital)
+        self.desk.reports[hospital] = report
+        self.desk.heard_at[hospital] = time() if live else min(time(), report.issued)
+        self._wake(hospital, before, report)
+
+    def _require_new(self, report: Report) -> None:
+        before = self.desk.reports.get(report.hospital)
+        if before and report.serial <= before.serial:
+            message = (
+                f"report {report.serial} of {report.hospital} comes after a newer one: somebody has sent it again."
+            )
+            raise CorrespondenceError(Objection.REPLAYED, message)
+
+    def _wake(self, hospital: str, before: Report | None, report: Report) -> None:
+        """The Hospital, and the jobs of which something else is told than before."""
+        self.context.look_at(HOSPITAL, self.namespace, hospital)
+        old = {each.uid: each for each in before.tasks} if before else {}
+        for each in report.tasks:
+            wanted = self.desk.wanted.get((hospital, each.uid))
+            if wanted and each != old.get(each.uid):
+                self.context.look_at(FEDERATED_JOB, self.namespace, wanted.job["metadata"]["name"])
+
+    async def write(self) -> None:
+        """Say what is due to those who are members."""
+        desk = self.desk
+        jobs = self.context.store.all(FEDERATED_JOB, self.namespace)
+        self.context.desks.let_go(self.namespace, [each["metadata"]["uid"] for each in jobs])
+        wanted = {place: each for place, each in desk.wanted.items() if place[0] in self._keys}
+        letters = standing.due(wanted, desk.said, desk.gone, self.namespace, time())
+        letters = [each for each in standing.numbered(letters, desk.last, time()) if each.hospital in self._keys]
+        if not letters:
+            return
+        await self.clerk.have(
+            lambda: self.mailbox.send([Posted(topics.offers(each.hospital), each) for each in letters])
+        )
+        for each in letters:
+            desk.said[each.hospital, each.uid] = each
+            desk.last = max(desk.last, each.serial)

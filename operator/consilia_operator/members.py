@@ -1,0 +1,180 @@
+"""A Hospital in a cluster of its own: admitted with its request, heard of over the log, expelled at once."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+from consilia.enrolment.papers import JoinBundle
+from consilia.errors import ConsiliaError, IdentityError
+from consilia.wire.correspondence import Report
+from consilia_operator.conditions import Finding, condition, holds, moment, timestamp
+from consilia_operator.context import Context
+from consilia_operator.correspondence.hub import hub_identity, is_member
+from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
+from consilia_operator.manifests.aggregator import AGGREGATOR
+from consilia_operator.names import HOSPITAL as HOSPITAL_LABEL
+from consilia_operator.names import child, labels, owner_reference
+from consilia_operator.store import Document
+from consilia_operator.transport.interface import NotReady
+from consilia_operator.transport.membership import as_bundle
+
+BUNDLE_FILE = "bundle.json"
+LOOK_AGAIN = 15.0
+_SILENT = 2.0
+"""So many intervals may pass until a hospital counts as away."""
+_NOTED_EVERY = 60.0
+"""The status does not change with every heartbeat, in seconds."""
+
+
+async def look(context: Context, document: Document) -> tuple[Sequence[Finding], dict[str, Any]]:
+    """Whether it has joined and is there, and what it told for its status."""
+    namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+    if refused := _refused(context, document):
+        if not document["spec"].get("accepted"):
+            await context.transport.expel(namespace, name)
+        return [refused, Finding("Available", False, refused.reason, "It is not admitted.")], {}
+    try:
+        waiting = await _admit(context, document)
+    except IdentityError as error:
+        waiting = Finding("Joined", False, "RequestRefused", str(error))
+    if waiting:
+        return [waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")], {}
+    heard = context.desks.report(namespace, name)
+    if heard is None:
+        return _silent(document), {}
+    report, at = heard
+    joined = Finding("Joined", True, "Reported", "It follows this hub.")
+    return [joined, _available(report, at)], _told(document, report, at)
+
+
+def _refused(context: Context, document: Document) -> Finding | None:
+    """Why it takes no part, whoever it is."""
+    name = document["metadata"]["name"]
+    if name == AGGREGATOR:
+        message = f"No hospital can be called {name}: every job's aggregator is. Make a Hospital of another name."
+        return Finding("Joined", False, "NameTaken", message)
+    if not document["spec"].get("accepted"):
+        return Finding("Joined", False, "NotAccepted", "It is not admitted: spec.accepted is false.")
+    if twin := _twin(context, document):
+        message = f"Hospital {twin} has the same key or cluster: one hospital is admitted under one name. Delete one."
+        return Finding("Joined", False, "AdmittedTwice", message)
+    return None
+
+
+def _twin(context: Context, document: Document) -> str:
+    """Another that is the same hospital, and was there before; empty if there is none."""
+    own = document["metadata"]["name"]
+    for each in sorted(context.store.all(HOSPITAL, document["metadata"]["namespace"]), key=_age):
+        if each["metadata"]["name"] == own:
+            return ""
+        if each["spec"].get("accepted") and _same(each, document):
+            return str(each["metadata"]["name"])
+    return ""
+
+
+def _age(document: Document) -> tuple[str, str]:
+    return document["metadata"].get("creationTimestamp", ""), document["metadata"]["name"]
+
+
+def _same(one: Document, other: Document) -> bool:
+    keys = [(each["spec"].get("publicKey") or each.get("status", {}).get("publicKey") or "").strip()
+            for each in (one, other)]  # fmt: skip
+    clusters = [each["spec"].get("clusterDigest") if is_member(each) else None for each in (one, other)]
+    return bool(keys[0] and keys[0] == keys[1]) or bool(clusters[0] and clusters[0] == clusters[1])
+
+
+async def _admit(context: Context, document: Document) -> Finding | None:
+    """See that it may correspond, and that its bundle is there to be handed over; why not yet."""
+    metadata, spec = document["metadata"], document["spec"]
+    namespace, hospital = metadata["namespace"], metadata["name"]
+    there = await context.api.get(CONFIG_MAP, namespace, bundle_name(hospital))
+    before = _bundle(there)
+    request = spec["certificateRequest"].encode()
+    certificate = before.certificate.encode() if before else None
+    found = await context.transport.admit(namespace, hospital, request, certificate)
+    if isinstance(found, NotReady):
+        return Finding("Joined", False, found.reason, found.message)
+    identity = await hub_identity(context, namespace)
+    bundle = JoinBundle.model_validate(
+        {
+            "hub": namespace,
+            "hub_key": identity.public().text(),
+            "hospital": hospital,
+            "public_key": spec["publicKey"],
+            **as_bundle(found),
+        }
+    ).signed_by(identity)
+    if bundle != before:
+        await context.api.apply(_paper(document, bundle))
+    return None
+
+
+def _bundle(config_map: Document | None) -> JoinBundle | None:
+    try:
+        return JoinBundle.read(config_map["data"][BUNDLE_FILE]) if config_map else None
+    except (KeyError, ConsiliaError):
+        return None
+
+
+def bundle_name(hospital: str) -> str:
+    """The ConfigMap with what a hospital is to be handed."""
+    return child(hospital, "join-bundle")
+
+
+def _paper(document: Document, bundle: JoinBundle) -> Document:
+    metadata = {
+        "name": bundle_name(document["metadata"]["name"]),
+        "namespace": document["metadata"]["namespace"],
+        "labels": labels("identity") | {HOSPITAL_LABEL: document["metadata"]["name"]},
+        "ownerReferences": [owner_reference(document)],
+    }
+    data = {BUNDLE_FILE: bundle.text()}
+    return {"apiVersion": "v1", "kind": CONFIG_MAP.kind, "metadata": metadata, "data": data}
+
+
+def _silent(document: Document) -> list[Finding]:
+    """Nothing was heard since this process began to listen."""
+    before = document.get("status", {}).get("conditions", ())
+    if holds(before, "Joined"):
+        kept = condition(before, "Available")
+        available = Finding("Available", False, "Silent", "It was not heard of since the hub's operator was started.")
+        return [Finding("Joined", True, "Reported", "It follows this hub."), available] if kept else []
+    metadata = document["metadata"]
+    where = f"-n {metadata['namespace']} get configmap {bundle_name(metadata['name'])}"
+    message = f"It is admitted; hand it its bundle: kubectl {where} -o jsonpath='{{.data.bundle\\.json}}'"
+    return [
+        Finding("Joined", False, "BundleReady", message),
+        Finding("Available", False, "BundleReady", "It was never heard of."),
+    ]
+
+
+def _available(report: Report, at: float) -> Finding:
+    if time() - at <= _SILENT * report.interval:
+        return Finding("Available", True, "Heard", "It is heard of regularly.")
+    since = timestamp(datetime.fromtimestamp(at, UTC))
+    return Finding("Available", False, "Silent", f"It was last heard of at {since}.")
+
+
+def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
+    """For its status: data sets, GPUs, version; of its ledger the newest end that was ever told."""
+    before = document.get("status", {})
+    status: dict[str, Any] = {
+        "publicKey": document["spec"]["publicKey"],
+        "operatorVersion": report.version,
+        "datasets": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in report.datasets],
+        "gpus": [each.model_dump(mode="json", by_alias=True) for each in report.gpus],
+        "lastHeartbeat": _noted(before.get("lastHeartbeat"), at),
+    }
+    heads = [before["ledger"]] if "ledger" in before else []
+    if report.ledger:
+        heads.append({"entries": report.ledger.entries, "head": report.ledger.digest})
+    if heads:
+        status["ledger"] = max(heads, key=lambda head: int(head["entries"]))
+    return status
+
+
+def _noted(before: str | None, at: float) -> str:
+    if before and 0 <= at - moment(before).timestamp() < _NOTED_EVERY:
+        return before
+    return timestamp(datetime.fromtimestamp(at, UTC))

@@ -1,0 +1,227 @@
+"""Hub and hospital over one log: what a job wants arrives, what comes of it is told, whoever is started again."""
+
+import asyncio
+from time import time
+
+import pytest
+from api_documents import document
+from hospital_in_memory import NAME, SETTINGS, ApiServerOfHospital
+from hub_by_hand import HUB, KEY, hub_and_riverside
+from prometheus_client import CollectorRegistry
+from transport_in_memory import TransportInMemory
+
+from consilia.certificates import request_certificate
+from consilia.log import topics
+from consilia.wire.identity import Identity
+from consilia_operator import hospitals, kinds, ledgers
+from consilia_operator.applying import Applying
+from consilia_operator.conditions import condition
+from consilia_operator.context import Context
+from consilia_operator.correspondence.hub import Correspondent
+from consilia_operator.correspondence.mailbox import Clerk, Mailbox
+from consilia_operator.correspondence.standing import Wanted
+from consilia_operator.metrics import Metrics
+from consilia_operator.progress_watch import ProgressWatch
+from consilia_operator.store import Key, Store
+from consilia_operator.work_queue import WorkQueue
+
+JOB = {"task": {"entrypoint": "package.module:Task"}, "dataset": "patients"}
+
+
+class Hub:
+    """The hub's operator as far as it corresponds; its Kubernetes is a dictionary, the log is real."""
+
+    def __init__(self, both):
+        self.both, self.api, self.clerk, self.uids = both, ApiServerOfHospital(), Clerk(), {}
+        key = both.riverside.identity.public().text()
+        asked = request_certificate(KEY, NAME).decode()
+        spec = {"accepted": True, "cluster": "Own", "publicKey": key, "certificateRequest": asked}
+        self.admitted(NAME, spec)
+        self.restart()
+
+    def admitted(self, name, spec):
+        made = document("Hospital", {**spec, ".metadata.name": name})
+        made["metadata"] |= {"namespace": HUB, "creationTimestamp": f"2026-11-2{len(self.api.every())}T00:00:00Z"}
+        return self.api.put(made)
+
+    def restart(self):
+        store = Store()
+        applying = Applying(self.api, store)
+        self.context = Context(
+            settings=SETTINGS, namespace="consilia", api=self.api, store=store, queue=WorkQueue(), applying=applying,
+            progress=ProgressWatch(None, print), transport=TransportInMemory(), metrics=Metrics(CollectorRegistry()),
+            ledgers=ledgers.Ledgers(
+                api=self.api, applying=applying, settings=SETTINGS, operator_namespace="consilia"
+            ),
+        )  # fmt: skip
+        self.correspondent = None
+
+    def sync(self):
+        for kind in (kinds.HOSPITAL, kinds.FEDERATED_JOB):
+            found = [each for each in self.api.every() if each["kind"] == kind.kind]
+            self.context.store.replace(kind, None, found, str(next(self.api._numbers)))
+
+    def has(self, *names):
+        """These jobs, and no other."""
+        there = {each["metadata"]["name"] for each in self.api.every() if each["kind"] == "FederatedJob"}
+        for name in there - set(names):
+            self.api.gone(kinds.FEDERATED_JOB, HUB, name)
+        for name in sorted(set(names) - there):
+            self.uids[name] = self.api.put(self.both.job(JOB, name))["metadata"]["uid"]
+        self.sync()
+
+    def offer(self, name, *, suspend=False):
+        job = self.both.job(JOB, name)
+        job["metadata"]["uid"] = self.uids[name]
+        wanted = Wanted(job=job, roster=self.both.roster().as_json(), suspend=suspend)
+        self.context.desks.offer(HUB, NAME, self.uids[name], wanted)
+
+    def turn(self):
+        asyncio.run(self._turn())
+        return self
+
+    async def _turn(self):
+        self.sync()
+        if self.correspondent is None:
+            log = self.both.open
+            mailbox = await self.clerk.have(lambda: Mailbox(log(), topics.HUB, self.both.identity))
+            self.correspondent = Correspondent(self.context, HUB, self.both.identity, mailbox, self.clerk)
+        await self.correspondent.listen(0)
+        await self.correspondent.write()
+
+    def both_turn(self):
+        """The hub writes, the hospital answers, the hub reads."""
+        self.turn()
+        self.both.turn()
+        self.turn()
+
+    def task(self, name):
+        return self.context.desks.tasks(HUB, self.uids[name])[NAME]
+
+    def says(self, name, of_type):
+        found = condition(self.task(name)["status"].get("conditions", ()), of_type)
+        return (found["status"], found["reason"]) if found else None
+
+    def look(self, name=NAME):
+        self.sync()
+        asyncio.run(hospitals.reconcile(self.context, Key(kinds.HOSPITAL, HUB, name)))
+        return self.api.there(kinds.HOSPITAL, HUB, name)["status"]
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with hub_and_riverside(tmp_path) as both:
+        found = Hub(both)
+        yield found
+        found.clerk.dismiss()
+
+
+def test_what_a_job_wants_arrives_and_what_came_of_it_comes_back(hub):
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    assert hub.both.trainer()
+    assert hub.says("study", "Approved") == ("True", "ApprovedByRule")
+    assert hub.task("study")["status"]["state"]
+
+
+def test_what_was_said_once_is_not_said_again(hub):
+    hub.has("study")
+    hub.offer("study")
+    for _ in range(3):
+        hub.both_turn()
+    assert len(hub.both.records()) == 1
+
+
+def test_a_hub_that_was_started_again_knows_what_it_said_and_what_it_was_told(hub):
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    hub.restart()
+    hub.sync()
+    hub.offer("study")
+    hub.turn()
+    assert len(hub.both.records()) == 1
+    assert hub.says("study", "Approved") == ("True", "ApprovedByRule")
+
+
+def test_a_suspended_job_is_suspended_there_also_by_a_hub_that_was_started_again(hub):
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    hub.restart()
+    hub.turn()
+    hub.context.desks.suspend(HUB, hub.uids["study"])
+    hub.both_turn()
+    assert hub.both.trainer() is None
+    assert hub.both.task()["spec"]["suspend"] is True
+
+
+def test_a_job_that_was_deleted_is_recalled_also_by_a_hub_that_was_away_then(hub):
+    hub.has("study", "other")
+    hub.offer("study")
+    hub.offer("other")
+    hub.both_turn()
+    hub.has("other")
+    hub.restart()
+    hub.both_turn()
+    assert hub.both.task("study") is None
+    assert hub.both.task("other")
+
+
+def test_a_hospital_that_was_away_reads_on(hub):
+    hub.has("first", "second")
+    hub.offer("first")
+    hub.turn()
+    hub.offer("second")
+    hub.turn()
+    hub.has("second")
+    hub.turn()
+    hub.both.turn()
+    assert hub.both.task("first") is None
+    assert hub.both.trainer("second")
+
+
+def test_the_hub_sees_a_hospital_come_and_fall_silent(hub, monkeypatch):
+    assert condition(hub.look()["conditions"], "Joined")["reason"] == "BundleReady"
+    hub.both_turn()
+    status = hub.look()
+    assert {each["type"]: each["status"] for each in status["conditions"]} == {"Joined": "True", "Available": "True"}
+    assert status["datasets"] == [{"name": "patients", "unit": "Record"}]
+    assert status["operatorVersion"]
+    monkeypatch.setattr("consilia_operator.members.time", lambda: time() + 3600)
+    assert condition(hub.look()["conditions"], "Available")["reason"] == "Silent"
+    assert condition(hub.look()["conditions"], "Joined")["status"] == "True"
+
+
+def test_one_hospital_is_not_admitted_under_two_names(hub):
+    spec = hub.api.there(kinds.HOSPITAL, HUB, NAME)["spec"]
+    asked = request_certificate(KEY, "lakeside").decode()
+    hub.admitted("lakeside", spec | {"certificateRequest": asked})
+    hub.admitted("seaside", spec | {"publicKey": Identity.generate("x").public().text(), "certificateRequest": asked})
+    assert condition(hub.look("lakeside")["conditions"], "Joined")["reason"] == "AdmittedTwice"
+    assert condition(hub.look("seaside")["conditions"], "Joined")["reason"] == "RequestRefused"
+    assert condition(hub.look()["conditions"], "Joined")["reason"] == "BundleReady"
+
+
+def test_who_is_no_member_any_more_is_expelled_and_not_written_to(hub):
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    there = hub.api.there(kinds.HOSPITAL, HUB, NAME)
+    hub.api.put(there | {"spec": there["spec"] | {"accepted": False}})
+    assert condition(hub.look()["conditions"], "Joined")["reason"] == "NotAccepted"
+    assert hub.context.transport.expelled == [(HUB, NAME)]
+    hub.offer("study", suspend=True)
+    hub.turn()
+    assert len(hub.both.records()) == 1
+
+
+def test_a_report_that_somebody_sends_again_is_not_news(hub):
+    hub.both_turn()
+    hub.both.turn()
+    hub.turn()
+    (old, *_), newest = hub.both.reports(), hub.context.desks.report(HUB, NAME)[0]
+    hub.both.put_report(bytes(old.value), dict(old.headers))
+    hub.turn()
+    assert hub.context.desks.report(HUB, NAME)[0] == newest
