@@ -18,8 +18,8 @@ from consilia.wire.messages import SIGNATURE, Count, LedgerHead, Name
 
 SKEW_SECONDS = 300.0
 """How far two clocks may be apart."""
-REPORT_KEY = "report"
-"""Of all reports on a hospital's topic."""
+REPORT_KEY, HANDOUT_KEY = "report", "bundle"
+"""Of all reports on a hospital's topic; of all that is handed out to it."""
 TASKS_AT_MOST = 256
 """In one report."""
 
@@ -77,6 +77,14 @@ class Recall(Letter):
     type: Literal["Recall"] = "Recall"
     uid: Uid
     """The job's uid, and the record's key."""
+
+
+class Handout(Letter):
+    """Hub: this is your way to the log from now on."""
+
+    type: Literal["Handout"] = "Handout"
+    bundle: dict[str, Any]
+    """A `JoinBundle`: what the hospital was handed when it joined, and what takes its place."""
 
 
 class ReportedCondition(_Told):
@@ -153,11 +161,13 @@ class Report(Letter):
     """Where its ledger ends."""
     tasks: Annotated[tuple[TaskReport, ...], Field(max_length=TASKS_AT_MOST)] = ()
     """Every offer that stands."""
+    certificate_request: Annotated[str, Field(max_length=8192)] | None = None
+    """For the next certificate, in PEM form, when the one that it has ends soon; its key stays in the hospital."""
     refused: Annotated[dict[Annotated[str, Field(max_length=32)], Count], Field(max_length=32)] = {}
     """How many letters in the hub's name were not believed, by `Objection`: somebody may be forging them."""
 
 
-FromHub = Offer | Recall
+FromHub = Offer | Recall | Handout
 
 _FROM_HUB: TypeAdapter[FromHub] = TypeAdapter(Annotated[FromHub, Field(discriminator="type")])
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
@@ -166,7 +176,12 @@ _T = TypeVar("_T", bound=Letter)
 
 def key_of(letter: FromHub | Report) -> str:
     """Of the record that carries it."""
-    return REPORT_KEY if isinstance(letter, Report) else letter.uid
+    match letter:
+        case Report():
+            return REPORT_KEY
+        case Handout():
+            return HANDOUT_KEY
+    return letter.uid
 
 
 def write(letter: FromHub | Report, identity: Identity) -> tuple[bytes, dict[str, str]]:
@@ -220,7 +235,8 @@ def _opened(record: Record, adapter: TypeAdapter[_T], key: PublicKey, purpose: b
         newer = " Is its version newer than ours?" if first["type"] in {"extra_forbidden", "union_tag_invalid"} else ""
         message = f"{where} from {sender}: {path}: {first['msg']}.{newer}"
         raise CorrespondenceError(Objection.MALFORMED, message) from error
-    if record.key != (REPORT_KEY if isinstance(letter, Report) else getattr(letter, "uid", None)):
+    assert isinstance(letter, Report | Offer | Recall | Handout)
+    if record.key != key_of(letter):
         message = f"{where} from {sender} has the key of something else."
         raise CorrespondenceError(Objection.MALFORMED, message)
     return letter

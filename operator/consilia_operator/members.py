@@ -1,10 +1,12 @@
 """A Hospital in a cluster of its own: admitted with its request, heard of over the log, expelled at once."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import time
 from typing import Any
 
+from consilia.certificates import requested_key
 from consilia.enrolment.papers import JoinBundle
 from consilia.errors import ConsiliaError, IdentityError
 from consilia.wire.correspondence import Report
@@ -18,6 +20,8 @@ from consilia_operator.names import child, labels, owner_reference
 from consilia_operator.store import Document
 from consilia_operator.transport.interface import NotReady
 from consilia_operator.transport.membership import as_bundle
+
+logger = logging.getLogger("consilia.operator.hospitals")
 
 BUNDLE_FILE = "bundle.json"
 LOOK_AGAIN = 15.0
@@ -44,6 +48,7 @@ async def look(context: Context, document: Document) -> tuple[Sequence[Finding],
     if heard is None:
         return _silent(document), {}
     report, at = heard
+    await _take_request(context, document, report)
     joined = Finding("Joined", True, "Reported", "It follows this hub.")
     return [joined, _available(report, at)], _told(document, report, at)
 
@@ -107,7 +112,23 @@ async def _admit(context: Context, document: Document) -> Finding | None:
     ).signed_by(identity)
     if bundle != before:
         await context.api.apply(_paper(document, bundle))
+    context.desks.hand_out(namespace, hospital, bundle.model_dump(mode="json", by_alias=True, exclude_none=True))
     return None
+
+
+async def _take_request(context: Context, document: Document, report: Report) -> None:
+    """A hospital whose certificate ends soon asks for the next one: what it signed counts as said by it."""
+    asked, spec = report.certificate_request, document["spec"]
+    if not asked or asked == spec["certificateRequest"]:
+        return
+    metadata = document["metadata"]
+    try:
+        requested_key(asked.encode(), metadata["name"])
+    except IdentityError as error:
+        logger.warning("Hospital %s/%s: %s", metadata["namespace"], metadata["name"], error)
+        return
+    patch = {"spec": {"certificateRequest": asked}}
+    await context.api.merge(HOSPITAL, metadata["namespace"], metadata["name"], patch)
 
 
 def _bundle(config_map: Document | None) -> JoinBundle | None:

@@ -1,25 +1,32 @@
 """Hub and hospital over one log: what a job wants arrives, what comes of it is told, whoever is started again."""
 
 import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
 from time import time
 
 import pytest
 from api_documents import document
 from hospital_in_memory import NAME, SETTINGS, ApiServerOfHospital
-from hub_by_hand import HUB, KEY, hub_and_riverside
+from hub_by_hand import AUTHORITY, HUB, KEY, hub_and_riverside
 from prometheus_client import CollectorRegistry
 from transport_in_memory import TransportInMemory
 
-from consilia.certificates import request_certificate
+from consilia.certificates import certify, new_key, request_certificate
 from consilia.log import topics
+from consilia.wire.correspondence import Handout
 from consilia.wire.identity import Identity
 from consilia_operator import hospitals, kinds, ledgers
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import condition
 from consilia_operator.context import Context
 from consilia_operator.correspondence.hub import Correspondent
+from consilia_operator.correspondence.link import LINK, read
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox
 from consilia_operator.correspondence.standing import Wanted
+from consilia_operator.manifests.aggregator import encoded, identity_files
+from consilia_operator.manifests.identity import new_hub_identity
+from consilia_operator.manifests.offer import log_secret
 from consilia_operator.metrics import Metrics
 from consilia_operator.progress_watch import ProgressWatch
 from consilia_operator.store import Key, Store
@@ -37,6 +44,8 @@ class Hub:
         asked = request_certificate(KEY, NAME).decode()
         spec = {"accepted": True, "cluster": "Own", "publicKey": key, "certificateRequest": asked}
         self.admitted(NAME, spec)
+        secret = new_hub_identity(HUB)
+        self.api.put(secret | {"data": encoded(identity_files(both.identity))})
         self.restart()
 
     def admitted(self, name, spec):
@@ -225,3 +234,43 @@ def test_a_report_that_somebody_sends_again_is_not_news(hub):
     hub.both.put_report(bytes(old.value), dict(old.headers))
     hub.turn()
     assert hub.context.desks.report(HUB, NAME)[0] == newest
+
+
+def test_a_certificate_that_ends_soon_is_replaced_and_its_key_never_travels(hub, monkeypatch):
+    """As whole days go by: the hospital asks, the hub signs and hands out, trainers find the new one."""
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    before = hub.both.link
+    monkeypatch.setattr("consilia_operator.correspondence.agent.now", lambda: datetime.now(UTC) + timedelta(hours=20))
+    hub.both_turn()
+    hub.look()  # the hospital's request is taken over
+    hub.look()  # the certificate is issued
+    hub.turn()
+    hub.both.turn()
+    secret = hub.both.riverside.there(kinds.SECRET, LINK)
+    after = read({name: base64.b64decode(text) for name, text in secret["data"].items()}, before.identity)
+    assert after.certificate.public_key() != before.certificate.public_key()
+    assert hub.both.agent.handed_out
+    written = b"".join(bytes(each.value) for each in (*hub.both.records(), *hub.both.reports()))
+    assert b"PRIVATE" not in written
+    hub.both.link = after
+    hub.both.restart_operator().turn()
+    paper = hub.both.riverside.there(kinds.SECRET, log_secret(hub.both.task()["metadata"]["name"]))
+    assert base64.b64decode(paper["data"]["user.crt"]) == after.log["user.crt"]
+    assert hub.both.trainer()
+
+
+def test_a_way_to_the_log_that_is_for_a_key_that_is_not_there_is_not_taken(hub):
+    strange = certify(AUTHORITY, request_certificate(new_key(), NAME), NAME, lasts=timedelta(days=1)).decode()
+    for bundle in (
+        hub.both.bundle(certificate=strange),
+        hub.both.bundle(hospital="lakeside"),
+        hub.both.bundle(hub="x"),
+    ):
+        hub.both.serial += 1
+        fields = bundle.model_dump(mode="json", by_alias=True, exclude_none=True)
+        letter = Handout(hub=HUB, hospital=NAME, serial=hub.both.serial, issued=time(), bundle=fields)
+        hub.both.post(letter)
+    assert hub.both.report().refused == {"Malformed": 3}
+    assert hub.both.riverside.there(kinds.SECRET, LINK) is None

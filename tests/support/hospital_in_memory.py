@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 
 from api_documents import KEY, document
-from api_server_in_memory import ApiServerInMemory
+from api_server_in_memory import ApiServerInMemory, _merged
 from prometheus_client import CollectorRegistry
 from transport_in_memory import TransportInMemory
 
@@ -49,6 +49,10 @@ class ApiServerOfHospital(ApiServerInMemory):
 
     async def create(self, document):
         return document
+
+    async def merge(self, kind, namespace, name, patch):
+        there = self._objects.get((kind.kind, namespace, name))
+        return None if there is None else self._store((kind.kind, namespace, name), _merged(there, patch))
 
     async def delete(self, kind, namespace, name, *, uid=""):
         there = self._objects.get((kind.kind, namespace, name))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from time import time
 
 from api_documents import document
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hospital_in_memory import APPROVED, NAME, Riverside
 
 from consilia.certificates import certify, create_authority, new_key, request_certificate
@@ -24,6 +25,7 @@ HUB = "hub"
 AUTHORITY = create_authority("members", lasts=timedelta(days=30))
 KEY = new_key()
 CERTIFICATE = certify(AUTHORITY, request_certificate(KEY, NAME), NAME, lasts=timedelta(days=1)).decode()
+KEY_PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 class HubByHand:
@@ -55,7 +57,7 @@ class HubByHand:
         return JoinBundle(**{**fields, **changes}).signed_by(self.identity)
 
     def handed_out(self, **changes):
-        return {"bundle.json": self.bundle(**changes).text().encode(), "user.key": b"a key"}
+        return {"bundle.json": self.bundle(**changes).text().encode(), "user.key": KEY_PEM}
 
     def job(self, changes=None, name="study"):
         spec = {".metadata.name": name, "hospitals": {"names": [NAME], "minReady": 1, "minUpdates": 1}}
@@ -120,6 +122,8 @@ class HubByHand:
             self.agent = Agent(self.riverside.context, self.link, mine, self.clerk)
             self.riverside._sync()
             await self.agent.recover()
+            await self.agent.renew_papers()
+        await self.agent.ask_for_renewal()
         await self.agent.listen(0)
         await self.riverside._look()
         await self.riverside._look()

@@ -13,6 +13,7 @@ from consilia.errors import CorrespondenceError, Objection
 from consilia.log import Record
 from consilia.wire.correspondence import (
     SKEW_SECONDS,
+    Handout,
     Offer,
     Recall,
     Report,
@@ -52,6 +53,11 @@ def recall(**changes) -> Recall:
     return Recall(**{"hub": "hub", "hospital": "clinic", "serial": 8, "issued": NOW, "uid": "u-1", **changes})
 
 
+def handout(**changes) -> Handout:
+    fields = {"hub": "hub", "hospital": "clinic", "serial": 8, "issued": NOW, "bundle": {"kind": "JoinBundle"}}
+    return Handout(**{**fields, **changes})
+
+
 def report(**changes) -> Report:
     fields = {"hub": "hub", "hospital": "clinic", "serial": 9, "issued": NOW, "version": "1", "heard": 8}
     return Report(**{**fields, "interval": 30.0, **changes})
@@ -65,7 +71,7 @@ def hear(found: Record, *, now=NOW):
     return read_report(found, hub="hub", key=CLINIC.public(), hospital="clinic", now=now)
 
 
-@pytest.mark.parametrize("letter", [offer(), offer(suspend=True), recall()])
+@pytest.mark.parametrize("letter", [offer(), offer(suspend=True), recall(), handout()])
 def test_a_hospital_reads_what_its_hub_wrote(letter):
     assert read(record(letter, HUB)) == letter
 
@@ -179,7 +185,7 @@ def test_letters_of_earlier_versions_are_read_as_ever(path):
 
 def test_there_are_letters_of_every_kind_to_read():
     kinds = {json.loads(json.loads(path.read_text())["body"])["type"] for path in VECTORS.glob("*.json")}
-    assert kinds == {"Offer", "Recall", "Report"}
+    assert kinds == {"Handout", "Offer", "Recall", "Report"}
 
 
 def test_keys_and_signatures_are_those_of_rfc_8032():

@@ -16,22 +16,24 @@ from tempfile import TemporaryDirectory
 from time import monotonic, time
 
 from consilia.certificates import write_private
-from consilia.errors import ConsiliaError, CorrespondenceError
+from consilia.errors import ConsiliaError, CorrespondenceError, IdentityError, Objection
 from consilia.log import Log, Record, topics
 from consilia.log.opening import kafka_url, open_log
-from consilia.wire.correspondence import FromHub, Offer, Report, TaskReport, read_offer
+from consilia.wire import correspondence
+from consilia.wire.correspondence import FromHub, Handout, Offer, Recall, Report, TaskReport, read_offer
 from consilia_operator.accounts import told_heads
 from consilia_operator.context import Context, now
 from consilia_operator.correspondence import offered, telling
 from consilia_operator.correspondence.hearing import Heard, require_new
-from consilia_operator.correspondence.link import Link, find
+from consilia_operator.correspondence.link import Link, find, next_request, read, renewed, secret
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
 from consilia_operator.errors import ApiRefused, Conflict
-from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK
-from consilia_operator.manifests.offer import papers
-from consilia_operator.names import HUB, JOB_UID, SERIAL, labels
+from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK, SECRET
+from consilia_operator.manifests.offer import log_secret, papers
+from consilia_operator.names import HUB, JOB_UID, labels
 from consilia_operator.store import Document, key_of
 from consilia_operator.transport.interface import KAFKA_JSON
+from consilia_operator.transport.secrets import encoded
 
 logger = logging.getLogger("consilia.operator.hub")
 
@@ -78,12 +80,16 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
         try:
             agent = Agent(context, link, mailbox, clerk)
             await agent.recover()
+            await agent.renew_papers()
             context.metrics.hub_connected.set(1)
             logger.info("following the hub %s as %s", link.hub, link.hospital)
             looked = monotonic()
-            while monotonic() - looked < _LINK_LOOKED_AT or await find(context.api, link.hospital) == link:
+            while not agent.handed_out:
                 if monotonic() - looked >= _LINK_LOOKED_AT:
                     looked = monotonic()
+                    if await find(context.api, link.hospital) != agent.link:
+                        return
+                await agent.ask_for_renewal()
                 await agent.listen(_LISTENING)
                 await agent.tell()
         finally:
@@ -107,6 +113,10 @@ class Agent:
     _waiting: dict[str, FromHub] = field(default_factory=dict)
     """What the API server did not take: tried again."""
     _kept: Heard = field(default_factory=Heard)
+    handed_out: bool = False
+    """Whether the hub has handed out another way to the log than this connection's."""
+    _request: str | None = None
+    """For the next certificate, once that is due."""
     _told: Report | None = None
     _told_at: float = 0.0
 
@@ -146,15 +156,11 @@ class Agent:
         link = self.link
         try:
             letter = read_offer(record, hub=link.hub, key=link.hub_key, hospital=link.hospital, now=time())
-            require_new(letter, self.heard, {uid: int(serial) for uid, serial in self._serials()})
+            require_new(letter, self.heard)
             await self._do(letter)
         except CorrespondenceError as error:
             self._refuse(error)
         self.heard = self.heard.after(record, letter)
-
-    def _serials(self) -> Iterator[tuple[str, str]]:
-        for task in self._tasks():
-            yield task["spec"]["job"]["uid"], task["metadata"].get("annotations", {}).get(SERIAL, "0")
 
     def _tasks(self) -> list[Document]:
         """Those that came over the log, from this hub."""
@@ -169,16 +175,23 @@ class Agent:
 
     async def _do(self, letter: FromHub) -> None:
         """What it asks for; what the API server does not take now is tried again."""
+        of = correspondence.key_of(letter)
         try:
             with self._unusable_named(letter):
-                await (self._offer(letter) if isinstance(letter, Offer) else self._recall(letter.uid))
-            self._waiting.pop(letter.uid, None)
+                match letter:
+                    case Offer():
+                        await self._offer(letter)
+                    case Recall():
+                        await self._recall(letter.uid)
+                    case Handout():
+                        await self._take(letter)
+            self._waiting.pop(of, None)
         except Conflict:
-            self._waiting[letter.uid] = letter
+            self._waiting[of] = letter
         except ApiRefused as error:
-            if letter.uid not in self._waiting:
-                logger.warning("the offer of job %s cannot be written down: %s", letter.uid, error)
-            self._waiting[letter.uid] = letter
+            if of not in self._waiting:
+                logger.warning("what the hub says of %s cannot be written down: %s", of, error)
+            self._waiting[of] = letter
 
     @contextmanager
     def _unusable_named(self, letter: FromHub) -> Iterator[None]:
@@ -208,6 +221,30 @@ class Agent:
             await self.context.applying.delete(
                 HOSPITAL_TASK, metadata["namespace"], metadata["name"], uid=metadata["uid"]
             )
+
+    async def _take(self, letter: Handout) -> None:
+        """Another way to the log, without a moment without one: the older holds as long as it is valid."""
+        try:
+            files = renewed(self.link, letter.bundle)
+        except IdentityError as error:
+            raise CorrespondenceError(Objection.MALFORMED, str(error)) from None
+        if files != self.link.files:
+            await self.context.api.apply(secret(self.link, files))
+            self.handed_out = True
+
+    async def ask_for_renewal(self) -> None:
+        """When the certificate ends soon: a new key, kept here, and a request for a certificate of it."""
+        if self._request is None and self.link.is_due(now()):
+            files, self._request = next_request(self.link)
+            if files != self.link.files:
+                await self.context.api.apply(secret(self.link, files))
+                self.link = read(files, self.link.identity)
+
+    async def renew_papers(self) -> None:
+        """Trainers that run find the way to the log as it is now."""
+        for task in self._tasks():
+            name = log_secret(task["metadata"]["name"])
+            await self.context.api.merge(SECRET, self.link.hospital, name, {"data": encoded(self.link.log)})
 
     async def _keep(self) -> None:
         """So that what was heard once is not news again."""
@@ -239,5 +276,6 @@ class Agent:
         update = {
             "tasks": (*found.tasks, *lost)[: telling.TASKS_AT_MOST],
             "refused": dict(sorted(self.refused.items())),
+            "certificate_request": self._request,
         }
         return found.model_copy(update=update)

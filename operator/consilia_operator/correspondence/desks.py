@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from consilia.wire.correspondence import FromHub, Recall, Report, TaskReport
+from consilia.wire.correspondence import FromHub, Offer, Report, TaskReport
 from consilia_operator.correspondence.standing import Place, Wanted
 from consilia_operator.kinds import HOSPITAL_TASK
 from consilia_operator.store import Document
@@ -26,6 +26,8 @@ class Desk:
     """When that was, by our own clock."""
     gone: set[str] = field(default_factory=set)
     """Jobs that are no more, by uid."""
+    bundles: dict[str, Document] = field(default_factory=dict)
+    """Each hospital's way to the log, as it should have it."""
     positions: dict[str, int] = field(default_factory=dict)
     """By topic of reports: how far it has been read."""
     last: int = 0
@@ -42,17 +44,22 @@ class Desks:
         """Have the hospital know of a job."""
         self._each[namespace].wanted[hospital, uid] = wanted
 
+    def hand_out(self, namespace: str, hospital: str, bundle: Document) -> None:
+        """Have the hospital know its way to the log."""
+        self._each[namespace].bundles[hospital] = bundle
+
     def suspend(self, namespace: str, uid: str) -> None:
         """Have all hospitals of a job take no part for the time being."""
         desk = self._each[namespace]
         for place, each in (*desk.said.items(), *desk.wanted.items()):
-            if place[1] == uid and not isinstance(each, Recall):
+            if place[1] == uid and isinstance(each, Wanted | Offer):
                 desk.wanted[place] = Wanted(job=each.job, roster=each.roster, suspend=True)
 
     def let_go(self, namespace: str, living: Iterable[str]) -> None:
         """Jobs that are not among the `living`, by uid, are no more."""
         desk, there = self._each[namespace], set(living)
-        desk.gone = {uid for _, uid in (*desk.wanted, *desk.said)} - there
+        offered = (place for place, each in desk.said.items() if isinstance(each, Offer))
+        desk.gone = {uid for _, uid in (*desk.wanted, *offered)} - there
         desk.wanted = {place: each for place, each in desk.wanted.items() if place[1] not in desk.gone}
 
     def report(self, namespace: str, hospital: str) -> tuple[Report, float] | None:

@@ -1,11 +1,10 @@
-"""What a hospital makes of what it hears from its hub: new, known, or not to be believed. Pure."""
+"""How far a hospital has listened to its hub, and what of the rest is news. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from consilia.errors import CorrespondenceError, Objection
 from consilia.log import Record
-from consilia.wire.correspondence import FromHub, Recall
+from consilia.wire.correspondence import FromHub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +22,12 @@ class Heard:
         return replace(self, serial=serial, offset=record.offset + 1)
 
 
-def require_new(letter: FromHub, heard: Heard, known: Mapping[str, int]) -> None:
-    """See that nothing newer was said of the same job, nor of a job that is gone. `known`: serials by jobs' uids.
+def require_new(letter: FromHub, heard: Heard) -> None:
+    """See that nothing newer was said before.
 
     Raises:
         CorrespondenceError: something was.
     """
-    newest = known.get(letter.uid)
-    if newest is None and (isinstance(letter, Recall) or letter.serial > heard.serial):
-        return
-    if newest is not None and letter.serial >= newest:
-        return
-    message = f"letter {letter.serial} of job {letter.uid} comes after a newer one: somebody has sent it again."
-    raise CorrespondenceError(Objection.REPLAYED, message)
+    if letter.serial <= heard.serial:
+        message = f"letter {letter.serial} comes after {heard.serial}, which is newer: somebody has sent it again."
+        raise CorrespondenceError(Objection.REPLAYED, message)

@@ -14,7 +14,7 @@ from consilia.certificates import write_private
 from consilia.errors import ConsiliaError, CorrespondenceError, LogUnavailableError, Objection
 from consilia.log import Log, Record, topics
 from consilia.log.opening import kafka_url, open_log
-from consilia.wire.correspondence import Report, read_offer, read_report
+from consilia.wire.correspondence import Report, key_of, read_offer, read_report
 from consilia.wire.identity import Identity, PublicKey
 from consilia_operator.context import Context
 from consilia_operator.correspondence import standing
@@ -160,7 +160,7 @@ class Correspondent:
         key = self.identity.public()
         with suppress(CorrespondenceError):
             letter = read_offer(record, hub=self.namespace, key=key, hospital=hospital, now=time())
-            self.desk.said[hospital, letter.uid] = letter
+            self.desk.said[hospital, key_of(letter)] = letter
             self.desk.last = max(self.desk.last, letter.serial)
 
     def _hear(self, record: Record, *, live: bool) -> None:
@@ -202,7 +202,9 @@ class Correspondent:
         jobs = self.context.store.all(FEDERATED_JOB, self.namespace)
         self.context.desks.let_go(self.namespace, [each["metadata"]["uid"] for each in jobs])
         wanted = {place: each for place, each in desk.wanted.items() if place[0] in self._keys}
-        letters = standing.due(wanted, desk.said, desk.gone, self.namespace, time())
+        bundles = {name: each for name, each in desk.bundles.items() if name in self._keys}
+        letters = standing.due_handouts(bundles, desk.said, self.namespace, time())
+        letters += standing.due(wanted, desk.said, desk.gone, self.namespace, time())
         letters = [each for each in standing.numbered(letters, desk.last, time()) if each.hospital in self._keys]
         if not letters:
             return
@@ -210,5 +212,5 @@ class Correspondent:
             lambda: self.mailbox.send([Posted(topics.offers(each.hospital), each) for each in letters])
         )
         for each in letters:
-            desk.said[each.hospital, each.uid] = each
+            desk.said[each.hospital, key_of(each)] = each
             desk.last = max(desk.last, each.serial)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from consilia.wire.correspondence import FromHub, Offer, Recall
+from consilia.wire.correspondence import HANDOUT_KEY, FromHub, Handout, Offer, Recall
 
 Document = dict[str, Any]
 
@@ -23,7 +23,7 @@ class Wanted:
 
 
 Place = tuple[str, str]
-"""A hospital's name and a job's uid."""
+"""A hospital's name, and the key of what is said: a job's uid, or `HANDOUT_KEY`."""
 
 
 def due(
@@ -58,6 +58,16 @@ def due(
 
 def _says(offer: Offer, want: Wanted) -> bool:
     return (offer.job, offer.roster, offer.suspend) == (want.job, dict(want.roster), want.suspend)
+
+
+def due_handouts(bundles: Mapping[str, Document], said: Mapping[Place, FromHub], hub: str, now: float) -> list[FromHub]:
+    """Bundles, by hospital, that are others than what was handed out last."""
+    letters: list[FromHub] = []
+    for hospital, bundle in bundles.items():
+        before = said.get((hospital, HANDOUT_KEY))
+        if not (isinstance(before, Handout) and before.bundle == bundle):
+            letters.append(Handout(hub=hub, hospital=hospital, serial=0, issued=now, bundle=bundle))
+    return letters
 
 
 def numbered(letters: Iterable[FromHub], last: int, now: float) -> list[FromHub]:
