@@ -21,6 +21,7 @@ from consilia.api.scalars import (
 )
 
 ApprovalMode = Literal["Manual", "Automatic"]
+_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
 class PersistentVolumeClaimSource(ApiObject):
@@ -61,6 +62,26 @@ class DatasetSource(ApiObject):
     )
 
 
+class TrainingHours(ApiObject):
+    """A time of every day."""
+
+    begin: Annotated[str, Field(pattern=_TIME)] = Field(description="From when on, as HH:MM.")
+    end: Annotated[str, Field(pattern=_TIME)] = Field(
+        description="Until when, as HH:MM; earlier than `begin`, it is the next day's."
+    )
+    time_zone: ShortText = Field(default="UTC", description="Whose clocks count, as in `Europe/Zurich`.")
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.begin != self.end",
+            holds=lambda spec: spec.begin != spec.end,
+            message="begin and end are the same time",
+            remedy="leave hours out to let jobs train at any time",
+            field="end",
+        ),
+    )
+
+
 class ApprovalSpec(ApiObject):
     """Which jobs may train on the data."""
 
@@ -82,6 +103,18 @@ class ApprovalSpec(ApiObject):
         default=(),
         description="Addresses, as host:port, of Kafka clusters of somebody else (`transport.external`) that are "
         "approved for updates to travel through. Default: in mode Automatic, none.",
+    )
+    max_gpus: Int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="In mode Automatic, the most GPUs that a job may ask for; with more, somebody decides. "
+        "Default: as many as it likes.",
+    )
+    hours: TrainingHours | None = Field(
+        default=None,
+        description="When jobs train here, however they were approved; in between they give back their pods. "
+        "Default: at any time.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

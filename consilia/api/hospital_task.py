@@ -14,7 +14,7 @@ from consilia.api.scalars import Bool, DecimalString, Int, JsonObject, Message, 
 from consilia.api.task_spec import TaskSpec
 from consilia.api.training import TrainingSpec
 
-Decision = Literal["Undecided", "Approved", "Denied"]
+Decision = Literal["Undecided", "Approved", "Suspended", "Denied"]
 
 
 class JobReference(ApiObject):
@@ -58,8 +58,11 @@ class HospitalTaskSpec(ApiObject):
         default=None, description="What else its trainer asks the cluster for. Default: nothing."
     )
     decision: Decision = Field(
-        default="Undecided", description="What the hospital says. With `approval.mode: Manual`, somebody there sets it."
+        default="Undecided",
+        description="What the hospital says. With `approval.mode: Manual`, somebody there sets it. `Suspended`: not "
+        "now; the trainer gives back its pod. `Denied` is final.",
     )
+    decision_message: Message = Field(default="", description="What the hub is told beside the decision.")
     suspend: Bool = Field(default=False, description="Take part in no further round until it is false again.")
 
     transitions: ClassVar[tuple[Transition, ...]] = (
@@ -79,7 +82,7 @@ class HospitalTaskSpec(ApiObject):
             "transport",
             "gpu",
             "pod_template",
-            remedy="what was offered is what is decided on; only decision and suspend may change",
+            remedy="what was offered is what is decided on; only decision, its message and suspend may change",
         ),
         Transition(
             cel="oldSelf.decision != 'Denied' || self.decision == 'Denied'",

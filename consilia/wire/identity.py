@@ -112,12 +112,25 @@ class Identity:
             IdentityError: the file is missing, unreadable, or holds no Ed25519 private key.
         """
         try:
-            key = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not an unencrypted private key in PEM form"
-            raise IdentityError(f"cannot read the key of {name} from {path}: {reason}") from error
+            pem = path.read_bytes()
+        except OSError as error:
+            raise IdentityError(f"cannot read the key of {name} from {path}: {error.strerror}") from error
+        return cls.parse(name, pem, str(path))
+
+    @classmethod
+    def parse(cls, name: str, pem: bytes, where: str) -> Self:
+        """From PEM; `where` it lies is for the message.
+
+        Raises:
+            IdentityError: it is no Ed25519 private key.
+        """
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            reason = "not an unencrypted private key in PEM form"
+            raise IdentityError(f"cannot read the key of {name} from {where}: {reason}") from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise IdentityError(f"the key of {name} in {path} is not Ed25519 but {type(key).__name__}")
+            raise IdentityError(f"the key of {name} in {where} is not Ed25519 but {type(key).__name__}")
         return cls(name, key)
 
     def save(self, path: Path) -> None:

@@ -17,7 +17,9 @@ TAKING_PART = frozenset({"Ready", "Training", "Sent", "Late", "Done"})
 _LONGEST_MESSAGE = 1024
 """As the definition of FederatedJob has it."""
 _PARTS = {"Ready": "Ready", "Training": "Training", "Sent": "Sent", "Late": "Late", "Left": "Dropped"}
-_ORDINARY = frozenset({"TrainerStarting", "TrainerRunning", "WaitingForApproval", "Finished", "Suspended"})
+_ORDINARY = frozenset(
+    {"TrainerStarting", "TrainerRunning", "WaitingForApproval", "Finished", "Suspended", "OutsideHours"}
+)
 """Reasons of a trainer that is on its way, not in trouble."""
 
 

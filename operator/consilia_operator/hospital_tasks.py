@@ -17,13 +17,13 @@ from consilia.ledger.interface import Statement
 from consilia.progress import TrainerProgress
 from consilia_operator import admitting, offers, pods
 from consilia_operator.applying import digest_of
-from consilia_operator.approval import judge
+from consilia_operator.approval import closed, judge
 from consilia_operator.conditions import Finding, amount, condition, confirmed, holds, in_words, moment, settle
 from consilia_operator.context import Context, now, write_status
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import DATASET, HOSPITAL_TASK, JOB, POD
 from consilia_operator.manifests import begun_with, network, pod, trainer
-from consilia_operator.names import APPLIED, TASK
+from consilia_operator.names import APPLIED, EXPIRES, TASK
 from consilia_operator.offers import Incomplete, Papers
 from consilia_operator.overtime import BACKOFF
 from consilia_operator.progress_watch import Source
@@ -216,6 +216,9 @@ async def train(context: Context, seen: Seen) -> Seen:
     if seen.task.spec.suspend:
         await _let_go(context, seen)
         return seen.but(Finding("Training", False, "Suspended", "The job takes no part of this hospital now."))
+    if found := _not_now(seen.document, seen.dataset, seen.now):
+        await _let_go(context, seen)
+        return seen.but(found[0], again=found[1])
     parts = trainer.TrainerParts(
         task=seen.task,
         document=seen.document,
@@ -234,6 +237,23 @@ async def train(context: Context, seen: Seen) -> Seen:
         return seen.but(Finding("Training", False, "TrainerStarting", "The trainer is replaced."), again=_SOON)
     _listen(context, seen)
     return seen.but(_training(seen), again=None if seen.pod else _PODLESS)
+
+
+def _not_now(document: Document, dataset: Dataset, moment_now: datetime) -> tuple[Finding, float] | None:
+    """Why there is no trainer for a while, and how long: it is not the hour, or the hub is silent for too long."""
+    if hours := dataset.spec.approval.hours:
+        try:
+            wait = closed(hours, moment_now)
+        except ManifestError as error:
+            return Finding("Training", False, "OutsideHours", f"Dataset {dataset.metadata.name}: {error}"), _LATER
+        if wait:
+            message = f"Jobs train here from {hours.begin} to {hours.end} ({hours.time_zone})."
+            return Finding("Training", False, "OutsideHours", message), wait.total_seconds()
+    until = document["metadata"].get("annotations", {}).get(EXPIRES)
+    if until and moment(until) <= moment_now:
+        message = f"The hub has not been heard of since its offer ended, at {until}."
+        return Finding("Training", False, "OfferExpired", message), _LATER
+    return None
 
 
 def _backoff_limit(papers: Papers) -> int:

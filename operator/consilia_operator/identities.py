@@ -6,11 +6,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from consilia.enrolment.keeping import IDENTITY_FILE, PUBLIC_FILE
 from consilia.errors import IdentityError
 from consilia.wire.identity import Identity, PublicKey
 from consilia_operator.api_server import ApiServer
 from consilia_operator.kinds import DEPLOYMENT, PVC, SECRET
-from consilia_operator.manifests.aggregator import IDENTITY_FILE, PUBLIC_FILE
 from consilia_operator.manifests.identity import new_identity
 from consilia_operator.names import IDENTITY, LEDGER
 from consilia_operator.store import Document

@@ -174,7 +174,7 @@ def _operator() -> type[BaseModel]:
     return create_model("Operator", __base__=_Values, __doc__="What the operator is told.", **own)
 
 
-DERIVED = ("images", "namespaces")
+DERIVED = ("images", "namespaces", "hospital")
 """Fields of the operator's settings that the chart fills from `images` and `watchNamespaces`."""
 Operator = _operator()
 

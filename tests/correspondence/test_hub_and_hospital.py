@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from transport_in_memory import TransportInMemory
 
 from consilia.certificates import certify, new_key, request_certificate
+from consilia.enrolment.keeping import LINK, identity_files
 from consilia.log import topics
 from consilia.wire.correspondence import Handout
 from consilia.wire.identity import Identity
@@ -21,10 +22,10 @@ from consilia_operator.applying import Applying
 from consilia_operator.conditions import condition
 from consilia_operator.context import Context
 from consilia_operator.correspondence.hub import Correspondent
-from consilia_operator.correspondence.link import LINK, read
+from consilia_operator.correspondence.link import read
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox
 from consilia_operator.correspondence.standing import Wanted
-from consilia_operator.manifests.aggregator import encoded, identity_files
+from consilia_operator.manifests.aggregator import encoded
 from consilia_operator.manifests.identity import new_hub_identity
 from consilia_operator.manifests.offer import log_secret
 from consilia_operator.metrics import Metrics

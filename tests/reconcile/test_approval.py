@@ -1,10 +1,15 @@
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
 from api_documents import IMAGE, document
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from consilia.api import Dataset, HospitalTask
-from consilia_operator.approval import judge
+from consilia.api.dataset import TrainingHours
+from consilia.errors import ManifestError
+from consilia_operator.approval import closed, judge
 
 ENTRYPOINT = "package.module:Task"
 OTHER = "another.module:Task"
@@ -65,3 +70,55 @@ def test_whoever_must_decide_is_told_how(rule, reason, told):
     assert found.reason == reason
     assert told in found.message
     assert "kubectl -n a patch hospitaltask study --type=merge" in found.message
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(None, "Approved"), (2, "Approved"), (1, "Undecided"), (0, "Undecided")])
+def test_a_rule_approves_no_more_gpus_than_it_says(most, verdict):
+    offered = HospitalTask.model_validate(document("HospitalTask", {"gpu": 2}))
+    rule = RULES["the task"] | ({} if most is None else {"maxGpus": most})
+    assert judge(offered, Dataset.model_validate(document("Dataset", {"approval": rule}))).verdict == verdict
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_the_hospital_suspended_waits_and_the_hub_is_told_what_the_hospital_says(rule):
+    offered = document("HospitalTask", {"decision": "Suspended", "decisionMessage": "The GPU is needed."})
+    dataset = Dataset.model_validate(document("Dataset", {"approval": RULES[rule]}))
+    found = judge(HospitalTask.model_validate(offered), dataset)
+    assert (found.verdict, found.reason) == ("Undecided", "SuspendedByHospital")
+    assert "The GPU is needed." in found.message
+
+
+ZURICH = {"begin": "20:00", "end": "06:00", "time_zone": "Europe/Zurich"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "wait"),
+    [
+        ({"begin": "08:00", "end": "10:00"}, "2026-11-22T08:00:00Z", None),
+        ({"begin": "08:00", "end": "10:00"}, "2026-11-22T09:59:59Z", None),
+        ({"begin": "08:00", "end": "10:00"}, "2026-11-22T10:00:00Z", 22 * 3600),
+        ({"begin": "08:00", "end": "10:00"}, "2026-11-22T07:59:00Z", 60),
+        (ZURICH, "2026-11-22T19:00:00Z", None),
+        (ZURICH, "2026-11-23T04:59:00Z", None),
+        (ZURICH, "2026-11-22T18:30:00Z", 1800),
+        (ZURICH, "2026-07-22T18:30:00Z", None),
+        (ZURICH, "2026-07-22T04:00:00Z", 14 * 3600),
+    ],
+)
+def test_jobs_train_in_the_hospitals_hours_by_its_own_clocks(hours, at, wait):
+    found = closed(TrainingHours(**hours), datetime.fromisoformat(at))
+    assert (found and found.total_seconds()) == wait
+
+
+@given(st.times(), st.times(), st.datetimes(timezones=st.just(UTC)))
+def test_after_the_wait_it_is_the_hour(begin, end, at):
+    begin, end = begin.strftime("%H:%M"), end.strftime("%H:%M")
+    assume(begin != end)
+    hours = TrainingHours(begin=begin, end=end)
+    wait = closed(hours, at)
+    assert wait is None or (timedelta() < wait <= timedelta(days=1) and closed(hours, at + wait) is None)
+
+
+def test_a_time_zone_that_nobody_knows_is_named():
+    with pytest.raises(ManifestError, match=r"'Mars/Olympus' is no time zone"):
+        closed(TrainingHours(begin="08:00", end="10:00", time_zone="Mars/Olympus"), datetime.now(UTC))

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, time
 
 from consilia.certificates import write_private
+from consilia.enrolment.keeping import LINK, secret
 from consilia.errors import ConsiliaError, CorrespondenceError, IdentityError, Objection
 from consilia.log import Log, Record, topics
 from consilia.log.opening import kafka_url, open_log
@@ -25,7 +26,7 @@ from consilia_operator.accounts import told_heads
 from consilia_operator.context import Context, now
 from consilia_operator.correspondence import offered, telling
 from consilia_operator.correspondence.hearing import Heard, require_new
-from consilia_operator.correspondence.link import Link, find, next_request, read, renewed, secret
+from consilia_operator.correspondence.link import Link, find, next_request, read, renewed
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK, SECRET
@@ -229,7 +230,7 @@ class Agent:
         except IdentityError as error:
             raise CorrespondenceError(Objection.MALFORMED, str(error)) from None
         if files != self.link.files:
-            await self.context.api.apply(secret(self.link, files))
+            await self.context.api.apply(secret(self.link.hospital, LINK, files))
             self.handed_out = True
 
     async def ask_for_renewal(self) -> None:
@@ -237,7 +238,7 @@ class Agent:
         if self._request is None and self.link.is_due(now()):
             files, self._request = next_request(self.link)
             if files != self.link.files:
-                await self.context.api.apply(secret(self.link, files))
+                await self.context.api.apply(secret(self.link.hospital, LINK, files))
                 self.link = read(files, self.link.identity)
 
     async def renew_papers(self) -> None:

@@ -1,31 +1,33 @@
-"""A hospital's link to its hub: what it was handed when it joined, kept in a Secret of its own namespace."""
+"""A hospital's link to its hub, as it is kept in the hospital's namespace: see `consilia.enrolment.keeping`."""
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from consilia.certificates import Credentials, new_key, request_certificate
+from consilia.certificates import new_key, request_certificate
+from consilia.enrolment.keeping import (
+    BUNDLE_FILE,
+    KEY_FILE,
+    LINK,
+    NEXT_KEY_FILE,
+    files_of,
+    key_pem,
+    parse_key,
+    require_ours,
+    with_bundle,
+)
 from consilia.enrolment.papers import JoinBundle
 from consilia.errors import IdentityError
 from consilia.wire.identity import Identity, PublicKey
 from consilia_operator.api_server import ApiServer
 from consilia_operator.identities import identity, private_key
 from consilia_operator.kinds import SECRET
-from consilia_operator.names import HOSPITAL, labels
 from consilia_operator.transport.credentials import by_certificate
 from consilia_operator.transport.interface import CERTIFICATE_FILE
 
-LINK = "consilia-hub"
-"""The Secret."""
-BUNDLE_FILE, KEY_FILE, NEXT_KEY_FILE = "bundle.json", "user.key", "next.key"
-"""What the hub handed out; the key to the certificate in it, and the key that the next one is asked for: they never
-leave the hospital."""
 _RENEWED = 1 / 3
 """Of a certificate's life is left when the next one is asked for."""
 
@@ -44,6 +46,11 @@ class Link:
     """As they lie in the Secret."""
 
     @property
+    def hospital(self) -> str:
+        """Its name."""
+        return self.identity.name
+
+    @property
     def certificate(self) -> x509.Certificate:
         """What the hospital logs in with."""
         return x509.load_pem_x509_certificate(self.log[CERTIFICATE_FILE])
@@ -53,11 +60,6 @@ class Link:
         begins, ends = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         return now >= ends - (ends - begins) * _RENEWED
 
-    @property
-    def hospital(self) -> str:
-        """Its name."""
-        return self.identity.name
-
 
 async def find(api: ApiServer, namespace: str) -> Link | None:
     """The link of the hospital of that namespace; None if it has joined no hub.
@@ -65,12 +67,10 @@ async def find(api: ApiServer, namespace: str) -> Link | None:
     Raises:
         IdentityError: what was handed out is damaged, or is for another hospital or another key.
     """
-    secret = await api.get(SECRET, namespace, LINK)
-    if secret is None or BUNDLE_FILE not in secret.get("data", {}):
+    files = files_of(await api.get(SECRET, namespace, LINK))
+    if BUNDLE_FILE not in files:
         return None
-    files = {name: base64.b64decode(text) for name, text in secret["data"].items()}
-    own = Identity(namespace, private_key(await identity(api, namespace)))
-    return read(files, own)
+    return read(files, Identity(namespace, private_key(await identity(api, namespace))))
 
 
 def read(files: Mapping[str, bytes], own: Identity) -> Link:
@@ -80,12 +80,10 @@ def read(files: Mapping[str, bytes], own: Identity) -> Link:
         IdentityError: it is damaged, or is for another hospital or another key.
     """
     bundle = JoinBundle.read(files[BUNDLE_FILE])
-    remedy = "Join again: consilia enroll request."
-    if bundle.hospital != own.name or bundle.public_key.strip() != own.public().text().strip():
-        message = f"the bundle of the hub {bundle.hub} is for another hospital, or another key, than {own.name}'s."
-        raise IdentityError(message, remedy=remedy)
+    require_ours(bundle, own)
     if not (key := files.get(KEY_FILE)):
-        raise IdentityError(f"the Secret {own.name}/{LINK} has no {KEY_FILE}.", remedy=remedy)
+        message = f"the Secret {own.name}/{LINK} has no {KEY_FILE}."
+        raise IdentityError(message, remedy="Join again: consilia enroll request.")
     log = by_certificate(bundle.bootstrap_servers, bundle.ca.encode(), bundle.certificate.encode(), key)
     key_of_hub = PublicKey.from_text(bundle.hub_key)
     return Link(hub=bundle.hub, hub_key=key_of_hub, identity=own, log=log.files, files=dict(files))
@@ -100,38 +98,12 @@ def renewed(link: Link, handed_out: Mapping[str, object]) -> dict[str, bytes]:
     bundle = JoinBundle.read(json.dumps(handed_out))
     if bundle.hub != link.hub or bundle.hub_key.strip() != link.hub_key.text().strip():
         raise IdentityError(f"a bundle of another hub was handed out in the name of {link.hub}.")
-    for name in (KEY_FILE, NEXT_KEY_FILE):
-        if (key := link.files.get(name)) and _belongs(bundle.certificate.encode(), key):
-            kept = (
-                {NEXT_KEY_FILE: link.files[NEXT_KEY_FILE]} if name == KEY_FILE and NEXT_KEY_FILE in link.files else {}
-            )
-            files = {BUNDLE_FILE: bundle.text().encode(), KEY_FILE: key} | kept
-            read(files, link.identity)
-            return files
-    raise IdentityError(f"the hub {link.hub} hands out a certificate for a key that {link.hospital} does not have.")
-
-
-def _belongs(certificate: bytes, key: bytes) -> bool:
-    try:
-        Credentials.parse(certificate, key, "what the hub hands out")
-    except IdentityError:
-        return False
-    return True
+    require_ours(bundle, link.identity)
+    return with_bundle(link.files, bundle)
 
 
 def next_request(link: Link) -> tuple[dict[str, bytes], str]:
     """The Secret's files with a key for the next certificate, and the request for that: the same until it is there."""
-    if pem := link.files.get(NEXT_KEY_FILE):
-        key = load_pem_private_key(pem, password=None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-    else:
-        key = new_key()
-    kept = {NEXT_KEY_FILE: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())}
-    return dict(link.files) | kept, request_certificate(key, link.hospital).decode()
-
-
-def secret(link: Link, files: Mapping[str, bytes]) -> dict[str, object]:
-    """The Secret, with these files."""
-    metadata = {"name": LINK, "namespace": link.hospital, "labels": labels("identity") | {HOSPITAL: link.hospital}}
-    data = {name: base64.b64encode(content).decode() for name, content in sorted(files.items())}
-    return {"apiVersion": "v1", "kind": SECRET.kind, "metadata": metadata, "type": "Opaque", "data": data}
+    pem = link.files.get(NEXT_KEY_FILE)
+    key = parse_key(pem, f"{NEXT_KEY_FILE} in Secret {link.hospital}/{LINK}") if pem else new_key()
+    return dict(link.files) | {NEXT_KEY_FILE: key_pem(key)}, request_certificate(key, link.hospital).decode()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
+from consilia.enrolment.keeping import IDENTITY_FILE, identity_files
 from consilia.progress import STATUS_PORT
 from consilia.wire.identity import Identity
 from consilia_operator.kinds import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Kind
@@ -21,8 +20,7 @@ Document = dict[str, Any]
 
 AGGREGATOR: Final = "aggregator"
 CONTAINER = AGGREGATOR
-IDENTITY_FILE, ROSTER_FILE, JOB_FILE = "identity.pem", "roster.json", "job.json"
-PUBLIC_FILE = "public.pem"
+ROSTER_FILE, JOB_FILE = "roster.json", "job.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +40,6 @@ class AggregatorParts:
 def name_of(job: Mapping[str, Any]) -> str:
     """What all objects of a job's aggregator are called."""
     return child(job["metadata"]["name"], AGGREGATOR)
-
-
-def identity_files(identity: Identity) -> dict[str, bytes]:
-    """A party's keys, for a Secret."""
-    pem = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return {IDENTITY_FILE: pem, PUBLIC_FILE: identity.public().text().encode()}
 
 
 def encoded(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from consilia.enrolment.keeping import identity_files
 from consilia.wire.identity import Identity
 from consilia_operator.kinds import SECRET
-from consilia_operator.manifests.aggregator import encoded, identity_files
+from consilia_operator.manifests.aggregator import encoded
 from consilia_operator.names import HOSPITAL, HUB_IDENTITY, IDENTITY, labels
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consilia.api import Dataset
+from consilia.enrolment.keeping import IDENTITY_FILE
 from consilia_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, Kind
 from consilia_operator.manifests import ledger, network, pod
-from consilia_operator.manifests.aggregator import IDENTITY_FILE, digest_of
+from consilia_operator.manifests.aggregator import digest_of
 from consilia_operator.names import (
     COMPONENT,
     DATASET,

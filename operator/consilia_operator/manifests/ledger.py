@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
+from consilia.enrolment.keeping import IDENTITY_FILE
 from consilia.ledger.requests import LEDGER_PORT
 from consilia_operator.kinds import CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, PVC, SERVICE, Kind
 from consilia_operator.manifests import network, pod
-from consilia_operator.manifests.aggregator import IDENTITY_FILE, digest_of
+from consilia_operator.manifests.aggregator import digest_of
 from consilia_operator.names import COMPONENT, FIELD_MANAGER, HOSPITAL, IDENTITY, LEDGER, MANAGED_BY, SETTINGS, labels
 from consilia_operator.settings import OperatorSettings
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from consilia.api import Dataset, HospitalTask
 from consilia.api.pod_template import merge
+from consilia.enrolment.keeping import IDENTITY_FILE
 from consilia.progress import STATUS_PORT
 from consilia_operator import names
 from consilia_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, PVC, Kind
 from consilia_operator.manifests import ledger, network, pod
-from consilia_operator.manifests.aggregator import IDENTITY_FILE, JOB_FILE, ROSTER_FILE, digest_of
+from consilia_operator.manifests.aggregator import JOB_FILE, ROSTER_FILE, digest_of
 from consilia_operator.manifests.begun_with import BegunWith
 from consilia_operator.manifests.offer import log_secret
 from consilia_operator.names import (

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from consilia import __version__
 from consilia.errors import ConsiliaError, ManifestError
-from consilia_workers.cli import audit_privacy, data, kafka, ledger, report, run, validate
+from consilia_workers.cli import audit_privacy, data, enroll, kafka, ledger, report, run, validate
 
 app = typer.Typer(
     name="consilia",
@@ -26,7 +26,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
-for command in (run, validate, report, data, kafka, ledger, audit_privacy):
+for command in (run, validate, report, data, kafka, ledger, audit_privacy, enroll):
     command.register(app)
 
 
