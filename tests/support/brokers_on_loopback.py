@@ -66,7 +66,8 @@ class BrokersOnLoopback:
             for name, content in self._files(source):
                 (folder / name).write_bytes(content)
         told = json.loads((folder / "node.json").read_text())
-        moved = {name: str(folder / Path(told[name]).name) for name in ("certificate", "key", "trust")}
+        paths = [name for name in ("certificate", "key", "trust", "membersTrust") if name in told]
+        moved = {name: str(folder / Path(told[name]).name) for name in paths}
         places = {"data": str(folder.parent / "data"), "work": str(folder.parent / "work")}
         listen = self.addresses[told["nodes"][number]["host"]]
         settings = folder / "here.json"

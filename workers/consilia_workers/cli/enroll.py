@@ -123,7 +123,7 @@ def admit(  # noqa: PLR0913, PLR0917 (typer makes an option of every argument)
     ] = None,
     fingerprint: Fingerprint = None,
     yes: Yes = False,
-    timeout: Annotated[float, typer.Option(min=1, help="How long to wait for the hub's operator, in seconds.")] = 300.0,
+    timeout: Annotated[int, typer.Option(min=1, help="How long to wait for the hub's operator, in seconds.")] = 300,
     context: Context = None,
     output: Output = None,
     as_json: AsJson = False,
@@ -182,7 +182,7 @@ def _hospital(kubectl: Kubectl, asked: JoinRequest, labels: dict[str, str]) -> N
     kubectl.replace(there | {"spec": there["spec"] | spec})
 
 
-def _await_bundle(kubectl: Kubectl, asked: JoinRequest, timeout: float) -> JoinBundle:
+def _await_bundle(kubectl: Kubectl, asked: JoinRequest, timeout: int) -> JoinBundle:
     """Until the hub's operator has it ready for the very key that is asked for."""
     deadline = monotonic() + timeout
     with Console(stderr=True).status("Waiting for the hub's operator") as status:
@@ -196,7 +196,7 @@ def _await_bundle(kubectl: Kubectl, asked: JoinRequest, timeout: float) -> JoinB
                 raise RunError(f"{asked.hospital} cannot be admitted: {message}", remedy="Correct that, and try again.")
             if monotonic() > deadline:
                 waiting = message or "its operator has not looked at the Hospital yet."
-                raise RunError(f"the hub was not ready after {timeout:.0f} s: {waiting}", remedy="Is its operator up?")
+                raise RunError(f"the hub was not ready after {timeout} s: {waiting}", remedy="Is its operator up?")
             status.update(f"Waiting for the hub's operator: {message}" if message else "Waiting for the hub's operator")
             sleep(_PAUSE)
 
