@@ -10,12 +10,15 @@ from consilia.api.crd import DEFINITIONS, Definition, custom_resource_definition
 from consilia.api.reference import reference_page
 from consilia.manifest.yaml_document import write_document
 from scripts.chart.crd_templates import crd_template
+from scripts.chart.hospital_values import HospitalChartValues
+from scripts.chart.shared import HOSPITAL, HUB, TEMPLATES, shared_template
+from scripts.chart.values import ChartValues
 from scripts.chart.values_schema import values_schema_text
 from scripts.chart.values_text import values_text
 from scripts.dashboards.federation import FEDERATION
 from scripts.dashboards.grafana import dashboard_text
 from scripts.dashboards.privacy import PRIVACY
-from scripts.pages.chart import chart_page
+from scripts.pages.chart import HOSPITALS_INTRODUCTION, INTRODUCTION, chart_page
 from scripts.pages.cli import cli_page
 from scripts.pages.errors import errors_page
 from scripts.pages.kafka_settings import kafka_settings_page
@@ -52,9 +55,23 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
         (f"charts/consilia/templates/crds/{definition.plural}.yaml", functools.partial(crd_template, definition))
         for definition in DEFINITIONS
     ),
-    ("charts/consilia/values.schema.json", values_schema_text),
-    ("charts/consilia/values.yaml", values_text),
-    ("docs/reference/chart.md", chart_page),
+    ("charts/consilia-hospital/dashboards/privacy.json", functools.partial(dashboard_text, PRIVACY)),
+    *(
+        (f"{HOSPITAL}/templates/crds/{definition.plural}.yaml", functools.partial(crd_template, definition))
+        for definition in DEFINITIONS
+    ),
+    *((f"{HOSPITAL}/templates/{name}", functools.partial(shared_template, ROOT, name)) for name in TEMPLATES),
+    (f"{HUB}/values.schema.json", functools.partial(values_schema_text, ChartValues)),
+    (f"{HUB}/values.yaml", functools.partial(values_text, ChartValues())),
+    (f"{HOSPITAL}/values.schema.json", functools.partial(values_schema_text, HospitalChartValues)),
+    (f"{HOSPITAL}/values.yaml", functools.partial(values_text, HospitalChartValues())),
+    ("docs/reference/chart.md", functools.partial(chart_page, ChartValues(), "Values of the chart", INTRODUCTION)),
+    (
+        "docs/reference/chart-hospital.md",
+        functools.partial(
+            chart_page, HospitalChartValues(), "Values of the chart for a hospital", HOSPITALS_INTRODUCTION
+        ),
+    ),
     ("docs/reference/cli.md", cli_page),
     ("docs/reference/errors.md", errors_page),
     ("docs/reference/kafka-settings.md", kafka_settings_page),

@@ -17,11 +17,13 @@ Quantities = dict[Literal["requests", "limits"], Texts]
 Affinity = dict[Literal["nodeAffinity", "podAffinity", "podAntiAffinity"], dict[str, Any]]
 
 
-class _Values(BaseModel):
+class Values(BaseModel):
+    """Some values of a chart."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Image(_Values):
+class Image(Values):
     """One image."""
 
     repository: str = Field(min_length=1, description="Its name in the registry.")
@@ -29,7 +31,7 @@ class Image(_Values):
     digest: str = Field(default="", pattern="^(sha256:[0-9a-f]{64})?$", description="`sha256:…`; it wins over the tag.")
 
 
-class Images(_Values):
+class Images(Values):
     """Where the images are, and how nodes get them."""
 
     registry: str = Field(
@@ -49,7 +51,7 @@ class Images(_Values):
     )
 
 
-class Crds(_Values):
+class Crds(Values):
     """The four CustomResourceDefinitions."""
 
     install: bool = Field(
@@ -61,7 +63,7 @@ class Crds(_Values):
     )
 
 
-class Rbac(_Values):
+class Rbac(Values):
     """What the operator may do, and who may use its resources."""
 
     create: bool = Field(
@@ -84,7 +86,7 @@ class Rbac(_Values):
     )
 
 
-class Admission(_Values):
+class Admission(Values):
     """ValidatingAdmissionPolicies: what the cluster refuses, whoever asks."""
 
     enabled: bool = Field(
@@ -95,7 +97,7 @@ class Admission(_Values):
     )
 
 
-class ServiceAccount(_Values):
+class ServiceAccount(Values):
     """The operator's identity."""
 
     create: bool = Field(default=True, description="Make it.")
@@ -103,7 +105,7 @@ class ServiceAccount(_Values):
     annotations: Texts = Field(default={}, description="Annotations on it.")
 
 
-class Monitor(_Values):
+class Monitor(Values):
     """A ServiceMonitor or PodMonitor."""
 
     enabled: bool = Field(default=True, description="Make it, where the cluster has `monitoring.coreos.com/v1`.")
@@ -111,14 +113,14 @@ class Monitor(_Values):
     labels: Texts = Field(default={}, description="Labels by which your Prometheus chooses it.")
 
 
-class Rules(_Values):
+class Rules(Values):
     """The PrometheusRule."""
 
     enabled: bool = Field(default=True, description="Make it, where the cluster has `monitoring.coreos.com/v1`.")
     labels: Texts = Field(default={}, description="Labels by which your Prometheus chooses it.")
 
 
-class Dashboards(_Values):
+class Dashboards(Values):
     """Grafana's dashboards, as ConfigMaps that its sidecar finds."""
 
     enabled: bool = Field(default=True, description="Make them.")
@@ -129,7 +131,7 @@ class Dashboards(_Values):
     annotations: Texts = Field(default={}, description="Annotations on them, such as the sidecar's folder.")
 
 
-class Metrics(_Values):
+class Metrics(Values):
     """What Prometheus and Grafana are given."""
 
     service_monitor: Monitor = Field(default=Monitor(), description="The operator's metrics.")
@@ -141,7 +143,7 @@ class Metrics(_Values):
     dashboards: Dashboards = Field(default=Dashboards(), description="The dashboards.")
 
 
-class NetworkPolicy(_Values):
+class NetworkPolicy(Values):
     """The operator's NetworkPolicy."""
 
     enabled: bool = Field(
@@ -156,7 +158,7 @@ class NetworkPolicy(_Values):
     )
 
 
-class Toleration(_Values):
+class Toleration(Values):
     """One toleration."""
 
     key: str = Field(default="", description="The taint's key.")
@@ -171,7 +173,7 @@ def _operator() -> type[BaseModel]:
     own = {
         name: (field.annotation, field) for name, field in OperatorSettings.model_fields.items() if name not in DERIVED
     }
-    return create_model("Operator", __base__=_Values, __doc__="What the operator is told.", **own)
+    return create_model("Operator", __base__=Values, __doc__="What the operator is told.", **own)
 
 
 DERIVED = ("images", "namespaces", "hospital")
@@ -179,7 +181,7 @@ DERIVED = ("images", "namespaces", "hospital")
 Operator = _operator()
 
 
-class ChartValues(_Values):
+class ChartValues(Values):
     """All of it."""
 
     global_: dict[str, Any] = Field(

@@ -1,4 +1,4 @@
-"""charts/consilia/values.schema.json: what Helm refuses, in words that a person understands.
+"""A chart's values.schema.json: what Helm refuses, in words that a person understands.
 
 Pydantic's schema says the same in a form that makes Helm stutter: references, and `anyOf` for what may be null, of
 which Helm only says that none holds.
@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.chart.values import ChartValues
+from pydantic import BaseModel
 
 Schema = dict[str, Any]
 _QUANTITY: Schema = {
@@ -18,16 +18,16 @@ _QUANTITY: Schema = {
 """As Kubernetes writes amounts, so that a typing error shows here and not on a pod that never starts."""
 
 
-def values_schema() -> Schema:
+def values_schema(values: type[BaseModel]) -> Schema:
     """As Helm reads it."""
-    found = ChartValues.model_json_schema()
+    found = values.model_json_schema()
     definitions = found.pop("$defs")
     return {"$schema": "http://json-schema.org/draft-07/schema#", **_plain(found, definitions)}
 
 
-def values_schema_text() -> str:
+def values_schema_text(values: type[BaseModel]) -> str:
     """The file."""
-    return json.dumps(values_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(values_schema(values), indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:

@@ -1,4 +1,4 @@
-"""docs/reference/chart.md: every value of the chart."""
+"""docs/reference/chart.md and chart-hospital.md: every value of the two charts."""
 
 import json
 import typing
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from scripts.chart.values import ChartValues
 from scripts.chart.values_schema import values_schema
 from scripts.pages.markdown import page, table
 
@@ -18,19 +17,23 @@ What stands below `operator` becomes the operator's settings file, field by fiel
 writes it, with the images and `watchNamespaces`, into the ConfigMap `RELEASE-operator`; a change starts the operator
 anew."""
 
+HOSPITALS_INTRODUCTION = """\
+What `helm install` and `helm upgrade` can be told about the chart `charts/consilia-hospital`, for a hospital with a cluster of
+its own ([what that means](../concepts/many-clusters.md)). The release's namespace is the hospital: it has the hospital's
+name, and the operator has rights there and nowhere else. A value that does not exist, or is of another type, is refused
+before anything changes."""
+
 _HEAD = ("Value", "Type", "Default", "Meaning")
 _HIDDEN = ("global",)
 
 
-def chart_page() -> str:
-    """The page: first the single values, then a section for each group."""
-    values, schema = ChartValues(), values_schema()["properties"]
+def chart_page(values: BaseModel, title: str, introduction: str) -> str:
+    """The page: a section for each group, then the single values."""
+    schema = values_schema(type(values))["properties"]
     rows = list(_rows("", values, schema))
     sections = list(dict.fromkeys(name for name, *_ in rows if name))
     single = [row[1:] for row in rows if not row[0]]
-    return page(
-        "# Values of the chart", INTRODUCTION, *_groups(sections, rows, schema), "## The rest", table(_HEAD, single)
-    )
+    return page(f"# {title}", introduction, *_groups(sections, rows, schema), "## The rest", table(_HEAD, single))
 
 
 def _groups(sections: list[str], rows: list[tuple[str, ...]], schema: dict[str, typing.Any]) -> Iterator[str]:
@@ -49,8 +52,12 @@ def _rows(path: str, values: BaseModel, schema: dict[str, typing.Any]) -> Iterat
         if isinstance(value, BaseModel):
             yield from _rows(f"{path}{key}.", value, schema[key]["properties"])
         else:
-            cells = (_type(schema[key]), f"`{json.dumps(value)}`", field.description or "")
+            cells = (_type(schema[key]), f"`{json.dumps(value, default=_plain)}`", field.description or "")
             yield path.partition(".")[0], f"`{path}{key}`", *cells
+
+
+def _plain(value: BaseModel) -> object:
+    return value.model_dump(mode="json", by_alias=True)
 
 
 def _type(schema: dict[str, typing.Any]) -> str:

@@ -5,7 +5,7 @@
       "kafka" (include "consilia.image" (dict "root" . "image" .Values.images.kafka))
       "pullPolicy" .Values.images.pullPolicy
       "pullSecrets" .Values.images.pullSecrets -}}
-{{- $settings := merge (dict "images" $images "namespaces" .Values.watchNamespaces) (deepCopy .Values.operator) -}}
+{{- $settings := merge (dict "images" $images "namespaces" (include "consilia.namespaces" . | fromJsonArray)) (deepCopy .Values.operator) -}}
 {{- range $of, $size := $settings.sizes -}}
 {{- range $kind, $amounts := $size -}}
 {{- range $name, $amount := $amounts -}}

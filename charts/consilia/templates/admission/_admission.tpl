@@ -12,7 +12,7 @@ true
 
 {{/* The namespaces that the operator looks after. */}}
 {{- define "consilia.guardedNamespaces" -}}
-{{- with .Values.watchNamespaces }}
+{{- with include "consilia.namespaces" . | fromJsonArray }}
 namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
