@@ -61,6 +61,8 @@ GENERATED: tuple[tuple[str, Callable[[], str]], ...] = (
         for definition in DEFINITIONS
     ),
     *((f"{HOSPITAL}/templates/{name}", functools.partial(shared_template, ROOT, name)) for name in TEMPLATES),
+    # All alerts: those about jobs have no series in a hospital, and never fire there.
+    (f"{HOSPITAL}/rules/consilia.yaml", (ROOT / HUB / "rules" / "consilia.yaml").read_text),
     (f"{HUB}/values.schema.json", functools.partial(values_schema_text, ChartValues)),
     (f"{HUB}/values.yaml", functools.partial(values_text, ChartValues())),
     (f"{HOSPITAL}/values.schema.json", functools.partial(values_schema_text, HospitalChartValues)),

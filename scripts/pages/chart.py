@@ -1,4 +1,4 @@
-"""docs/reference/chart.md and chart-hospital.md: every value of the two charts."""
+"""docs/reference/chart.md, chart-hospital.md: every value of the two charts."""
 
 import json
 import typing
@@ -18,10 +18,10 @@ writes it, with the images and `watchNamespaces`, into the ConfigMap `RELEASE-op
 anew."""
 
 HOSPITALS_INTRODUCTION = """\
-What `helm install` and `helm upgrade` can be told about the chart `charts/consilia-hospital`, for a hospital with a cluster of
-its own ([what that means](../concepts/many-clusters.md)). The release's namespace is the hospital: it has the hospital's
-name, and the operator has rights there and nowhere else. A value that does not exist, or is of another type, is refused
-before anything changes."""
+What `helm install` and `helm upgrade` can be told about the chart `charts/consilia-hospital`, for a hospital with a
+cluster of its own ([what that means](../concepts/many-clusters.md)). The namespace of the release is the hospital: it
+has its name, and the operator has rights there and nowhere else. A value that does not exist, or is of another type,
+is refused before anything changes."""
 
 _HEAD = ("Value", "Type", "Default", "Meaning")
 _HIDDEN = ("global",)
