@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from consilia.enrolment.keeping import PUBLIC_FILE
 from consilia.wire.identity import PublicKey, Roster
 from consilia_operator.context import Context
 from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
@@ -52,7 +53,7 @@ async def pin(context: Context, job: Document, hospitals: Sequence[str]) -> Pinn
     secret = await context.api.create_once(aggregator.identity(job))
     if not _owned(secret, job):
         return _taken(secret)
-    key = PublicKey.from_text(base64.b64decode(secret["data"][aggregator.PUBLIC_FILE]).decode())
+    key = PublicKey.from_text(base64.b64decode(secret["data"][PUBLIC_FILE]).decode())
     keys = {name: PublicKey.from_text(_key_of(context, job, name)) for name in sorted(hospitals)}
     roster = Roster(aggregator=key, hospitals=keys)
     found = await context.api.create_once(aggregator.pinned_roster(job, roster.as_json()))

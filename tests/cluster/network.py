@@ -105,3 +105,40 @@ def is_plugged(addresses: Addresses) -> bool:
 def enter(pid: int) -> list[str]:
     """How a command is run in the network of a process."""
     return ["nsenter", f"--target={pid}", "--net"]
+
+
+def join(one: Addresses, first: int, other: Addresses, second: int) -> str:
+    """Lay a cable between two clusters' nodes, whose first processes are `first` and `second`.
+
+    Nodes and pods of the other reach the one's nodes, and these can answer. The name of the other's end.
+    """
+    own, theirs = f"to-{other.index}", f"to-{one.index}"
+    here, there = enter(first), enter(second)
+    output(*here, "ip", "link", "add", own, "type", "veth", "peer", "name", theirs, "netns", str(second))
+    output(*here, "ip", "link", "set", own, "up")
+    output(*there, "ip", "link", "set", theirs, "up")
+    output(*here, "ip", "route", "add", str(other.node(0)), "dev", own, "src", str(one.node(0)))
+    output(*there, "ip", "route", "add", str(one.node(0)), "dev", theirs, "src", str(other.node(0)))
+    output(*here, "ip", "route", "add", str(other.pods), "via", str(other.node(0)), "dev", own)
+    return theirs
+
+
+_TABLE = "consilia_inbound"
+
+
+def count_calls(pid: int, device: str) -> None:
+    """From now on count the TCP connections that are opened through a device of a node towards it, or beyond it."""
+    rules = f"""table inet {_TABLE} {{
+  chain calls {{
+    type filter hook prerouting priority -400; policy accept;
+    iifname "{device}" tcp flags & (syn | ack) == syn counter
+  }}
+}}"""
+    output(*enter(pid), "nft", rules)
+
+
+def calls(pid: int) -> int:
+    """How many there were."""
+    listed = json.loads(output(*enter(pid), "nft", "--json", "list", "table", "inet", _TABLE))
+    rules = (each["rule"]["expr"] for each in listed["nftables"] if "rule" in each)
+    return sum(part["counter"]["packets"] for rule in rules for part in rule if "counter" in part)

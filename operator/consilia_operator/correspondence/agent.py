@@ -171,7 +171,7 @@ class Agent:
         logger.warning("a letter was not believed (%s): %s", error.objection, error)
         self.context.metrics.letters_refused.labels(error.objection).inc()
         self.refused[error.objection] += 1
-        told = {"at": now().isoformat(), "objection": error.objection, "message": str(error)[:512]}
+        told: dict[str, object] = {"at": now().isoformat(), "objection": error.objection, "message": str(error)[:512]}
         self._refusals = [*self._refusals, told][-_REMEMBERED:]
 
     async def _do(self, letter: FromHub) -> None:
@@ -275,7 +275,7 @@ class Agent:
         there = {each.uid for each in found.tasks}
         lost = tuple(each for uid, each in sorted(self._unusable.items()) if uid not in there)
         update = {
-            "tasks": (*found.tasks, *lost)[: telling.TASKS_AT_MOST],
+            "tasks": (*found.tasks, *lost)[: correspondence.TASKS_AT_MOST],
             "refused": dict(sorted(self.refused.items())),
             "certificate_request": self._request,
         }

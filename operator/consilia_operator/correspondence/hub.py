@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import time
@@ -148,8 +149,8 @@ class Correspondent:
             known = name in self._keys
             self._keys[name] = PublicKey.from_text(key)
             if not known:
-                topic = topics.offers(name)
-                for record in await self.clerk.have(lambda topic=topic: self.mailbox.receive({topic: 0}, 0)):
+                before = partial(self.mailbox.receive, {topics.offers(name): 0}, 0)
+                for record in await self.clerk.have(before):
                     self._remember(name, record)
 
     def _members(self) -> Iterator[Document]:
