@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from consilia.errors import Refusal
+from consilia.errors import Objection, Refusal
 from scripts.pages.markdown import fenced, page, table
 from scripts.pages.sources import Class, Module, read_module
 
@@ -19,11 +19,16 @@ its rules. The aggregator records it with the round: it stands in [RoundClosed](
 [report](../guides/read-the-report.md#hospitals). Where the aggregator's own messages or models break a rule, the
 hospital refuses them and leaves the job."""
 
+OBJECTIONS = """\
+What hub and hospital write to each other ([letters](../concepts/many-clusters.md#letters)) is believed or not; what is not
+changes nothing. The hospital keeps the last ones in its ConfigMap `consilia-heard`, with their messages."""
+
 
 def errors_page() -> str:
     """The page."""
     source = read_module("consilia/errors.py")
-    return page("# Errors", INTRODUCTION, fenced(_tree(source), "text"), *_classes(source), *_refusals(source))
+    tree = fenced(_tree(source), "text")
+    return page("# Errors", INTRODUCTION, tree, *_classes(source), *_refusals(source), *_objections(source))
 
 
 def _tree(source: Module) -> str:
@@ -32,7 +37,8 @@ def _tree(source: Module) -> str:
 
 
 def _classes(source: Module) -> Iterator[str]:
-    errors = [each for each in source.classes if each.name != Refusal.__name__]
+    reasons = {Refusal.__name__, Objection.__name__}
+    errors = [each for each in source.classes if each.name not in reasons]
     for each in errors:
         yield f"## {each.name}"
         yield each.doc
@@ -48,3 +54,10 @@ def _refusals(source: Module) -> Iterator[str]:
     yield REFUSALS
     found = source.class_named(Refusal.__name__).attributes
     yield table(("Reason", "Meaning"), ((f"`{Refusal[each.name].value}`", each.doc) for each in found))
+
+
+def _objections(source: Module) -> Iterator[str]:
+    yield "## Objections"
+    yield OBJECTIONS
+    found = source.class_named(Objection.__name__).attributes
+    yield table(("Reason", "Meaning"), ((f"`{Objection[each.name].value}`", each.doc) for each in found))
