@@ -20,8 +20,8 @@ its rules. The aggregator records it with the round: it stands in [RoundClosed](
 hospital refuses them and leaves the job."""
 
 OBJECTIONS = """\
-What hub and hospital write to each other ([letters](../concepts/many-clusters.md#letters)) is believed or not; what is not
-changes nothing. The hospital keeps the last ones in its ConfigMap `consilia-heard`, with their messages."""
+What hub and hospital write to each other ([letters](../concepts/many-clusters.md#letters)) is believed or not; what is
+not changes nothing. The hospital keeps the last ones in its ConfigMap `consilia-heard`, with their messages."""
 
 
 def errors_page() -> str:
