@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from consilia.errors import RunError
+from consilia.kafka.settings import Proxy
 
 Role = Literal["Hub", "Hospital"]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
@@ -104,6 +105,19 @@ class Outside(Section):
         return f"{host}:{self.port + (broker if self.type == 'NodePort' else 0)}"
 
 
+class OutboundProxy(Section):
+    """A hospital's way out to its hub's log, where there is only one."""
+
+    url: Proxy | None = Field(
+        default=None, description="http://host:port (by CONNECT), socks5:// or socks5h://. Default: there is none."
+    )
+    username: str | None = Field(default=None, min_length=1, description="The user there, if it asks for one.")
+    secret: str = Field(
+        default="consilia-proxy",
+        description="The Secret in the hospital's namespace with that user's password, as `password`.",
+    )
+
+
 class MonitoringPeers(Section):
     """Who may read the metrics of what the operator makes."""
 
@@ -132,6 +146,7 @@ class OperatorSettings(Section):
     storage: Storage = Field(default=Storage(), description="Where durable things lie.")
     certificates: Certificates = Field(default=Certificates(), description="Who issues certificates.")
     outside: Outside = Field(default=Outside(), description="How hospitals in other clusters reach managed Kafka.")
+    proxy: OutboundProxy = Field(default=OutboundProxy(), description="A hospital's way out to its hub's log.")
     monitoring: MonitoringPeers = Field(default=MonitoringPeers(), description="Who may read metrics.")
     cluster_domain: str = Field(default="cluster.local", description="The cluster's DNS domain.")
     network_policies: bool = Field(default=True, description="Make a NetworkPolicy beside each pod.")

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, time
@@ -26,7 +26,7 @@ from consilia_operator.accounts import told_heads
 from consilia_operator.context import Context, now
 from consilia_operator.correspondence import offered, telling
 from consilia_operator.correspondence.hearing import Heard, require_new
-from consilia_operator.correspondence.link import Link, find, next_request, read, renewed
+from consilia_operator.correspondence.link import Link, find, next_request, renewed
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK, SECRET
@@ -56,7 +56,7 @@ async def run(context: Context, namespace: str, connect: "Callable[[Link, Path],
     try:
         while True:
             try:
-                if link := await find(context.api, namespace):
+                if link := await find(context.api, namespace, context.settings.proxy):
                     await _follow(context, link, clerk, connect)
             except (ConsiliaError, OSError) as error:
                 context.metrics.hub_connected.set(0)
@@ -88,7 +88,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
             while not agent.handed_out:
                 if monotonic() - looked >= _LINK_LOOKED_AT:
                     looked = monotonic()
-                    if await find(context.api, link.hospital) != agent.link:
+                    if await find(context.api, link.hospital, context.settings.proxy) != agent.link:
                         return
                 await agent.ask_for_renewal()
                 await agent.listen(_LISTENING)
@@ -239,7 +239,7 @@ class Agent:
             files, self._request = next_request(self.link)
             if files != self.link.files:
                 await self.context.api.apply(secret(self.link.hospital, LINK, files))
-                self.link = read(files, self.link.identity)
+                self.link = replace(self.link, files=files)
 
     async def renew_papers(self) -> None:
         """Trainers that run find the way to the log as it is now."""

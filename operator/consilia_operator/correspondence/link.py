@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cryptography import x509
@@ -25,8 +25,9 @@ from consilia.wire.identity import Identity, PublicKey
 from consilia_operator.api_server import ApiServer
 from consilia_operator.identities import identity, private_key
 from consilia_operator.kinds import SECRET
-from consilia_operator.transport.credentials import by_certificate
-from consilia_operator.transport.interface import CERTIFICATE_FILE
+from consilia_operator.settings import OutboundProxy
+from consilia_operator.transport.credentials import by_certificate, through
+from consilia_operator.transport.interface import CERTIFICATE_FILE, Credentials
 
 _RENEWED = 1 / 3
 """Of a certificate's life is left when the next one is asked for."""
@@ -61,16 +62,24 @@ class Link:
         return now >= ends - (ends - begins) * _RENEWED
 
 
-async def find(api: ApiServer, namespace: str) -> Link | None:
-    """The link of the hospital of that namespace; None if it has joined no hub.
+async def find(api: ApiServer, namespace: str, proxy: OutboundProxy) -> Link | None:
+    """The link of the hospital of that namespace, by way of its proxy; None if it has joined no hub.
 
     Raises:
-        IdentityError: what was handed out is damaged, or is for another hospital or another key.
+        IdentityError: what was handed out is damaged, or is for another hospital or another key; or the proxy's
+            password is missing.
     """
     files = files_of(await api.get(SECRET, namespace, LINK))
     if BUNDLE_FILE not in files:
         return None
-    return read(files, Identity(namespace, private_key(await identity(api, namespace))))
+    found = read(files, Identity(namespace, private_key(await identity(api, namespace))))
+    if proxy.url is None:
+        return found
+    password = files_of(await api.get(SECRET, namespace, proxy.secret)).get("password", b"") if proxy.username else b""
+    if proxy.username and not password:
+        message = f"the Secret {namespace}/{proxy.secret} with the proxy's password is not there, or has no `password`."
+        raise IdentityError(message, remedy="Make it, or leave operator.proxy.username out.")
+    return replace(found, log=through(Credentials(files=found.log), proxy.url, proxy.username, password).files)
 
 
 def read(files: Mapping[str, bytes], own: Identity) -> Link:

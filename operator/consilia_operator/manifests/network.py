@@ -35,8 +35,9 @@ class LogAddress:
 
 
 def address_of(credentials: Mapping[str, bytes], cluster_domain: str) -> LogAddress:
-    """Where a party's credentials lead: to managed Kafka, by the name of its Service, or elsewhere."""
-    addresses = json.loads(credentials[KAFKA_JSON])["bootstrapServers"]
+    """Where a party's credentials lead: to managed Kafka, by the name of its Service, to a proxy, or elsewhere."""
+    told = json.loads(credentials[KAFKA_JSON])
+    addresses = [told["proxy"].rpartition("/")[2]] if "proxy" in told else told["bootstrapServers"]
     parts = [address.rpartition(":") for address in addresses]
     ports = tuple(sorted({int(port) for _, _, port in parts}))
     ours = re.compile(rf"(?:[a-z0-9-]+\.)?{KAFKA}\.([a-z0-9-]+)\.svc(?:\.{re.escape(cluster_domain)})?")

@@ -22,6 +22,7 @@ from consilia_operator.transport.interface import (
 )
 from consilia_operator.transport.secrets import decoded, encoded
 
+PROXYS_FILE = "proxy-password"
 PATIENCE_SECONDS = 30.0
 """How long a program in a pod waits for a cluster that does not answer: a pod that ends comes back later still."""
 REMEMBERED_SECONDS = 60.0
@@ -42,6 +43,18 @@ def by_certificate(servers: tuple[str, ...], trust: bytes, certificate: bytes, k
         bootstrap_servers=servers, tls=True, ca=Path(CA_FILE), certificate=Path(CERTIFICATE_FILE), key=Path(KEY_FILE)
     )
     return _files(settings, {CA_FILE: trust, CERTIFICATE_FILE: certificate, KEY_FILE: key})
+
+
+def through(credentials: Credentials, proxy: str, username: str | None, password: bytes) -> Credentials:
+    """The same by way of a proxy."""
+    settings = KafkaSettings.model_validate_json(credentials.files[KAFKA_JSON])
+    way: dict[str, object] = {"proxy": proxy}
+    files = dict(credentials.files)
+    if username:
+        way |= {"proxy_username": username, "proxy_password": Path(PROXYS_FILE)}
+        files[PROXYS_FILE] = password
+    text = settings.model_copy(update=way).model_dump_json(by_alias=True, exclude_defaults=True, indent=2)
+    return Credentials(files=files | {KAFKA_JSON: text.encode()})
 
 
 def without(servers: tuple[str, ...]) -> Credentials:
