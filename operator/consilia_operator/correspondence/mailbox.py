@@ -28,9 +28,13 @@ class Mailbox:
     """A connection to the log. Not shared between threads."""
 
     def __init__(self, log: Log, name: str, identity: Identity) -> None:
-        """Whoever has written under this `name` before can write no more."""
+        """Whoever has written under this `name` before can write no more. The log is this mailbox's from now on."""
         self._log, self._identity = log, identity
-        self._producer = log.producer(name)
+        try:
+            self._producer = log.producer(name)
+        except BaseException:
+            log.close()
+            raise
 
     def end(self, topic: str) -> int:
         """Behind the newest record."""
