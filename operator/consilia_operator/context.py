@@ -11,6 +11,7 @@ from consilia_operator.api_server import ApiServer
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import turned
 from consilia_operator.correspondence.desks import Desks
+from consilia_operator.isolation import Isolation
 from consilia_operator.kinds import Kind
 from consilia_operator.ledgers import Ledgers
 from consilia_operator.memory import Memory
@@ -39,6 +40,8 @@ class Context:
     ledgers: Ledgers
     desks: Desks = field(default_factory=Desks)
     """What is said to hospitals in other clusters, and what they told."""
+    isolation: Isolation = field(default_factory=Isolation)
+    """Whether NetworkPolicies hold, in a hospital's own cluster."""
     remembered: Memory = field(default_factory=Memory)
 
     def look_at(self, kind: Kind, namespace: str, name: str) -> None:

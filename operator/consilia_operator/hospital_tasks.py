@@ -15,7 +15,7 @@ from consilia.api.support import unsupported
 from consilia.errors import ManifestError
 from consilia.ledger.interface import Statement
 from consilia.progress import TrainerProgress
-from consilia_operator import admitting, offers, pods
+from consilia_operator import admitting, isolation, offers, pods
 from consilia_operator.applying import digest_of
 from consilia_operator.approval import closed, judge
 from consilia_operator.conditions import Finding, amount, condition, confirmed, holds, in_words, moment, settle
@@ -149,7 +149,9 @@ def _approve(context: Context, task: HospitalTask, seen: Seen) -> Seen:
     approval = judge(task, dataset)
     if approval.verdict == "Denied":
         return seen.but(_denied(approval.reason, approval.message))
-    if objection := admitting.objection(task, dataset, found.get("status", {})):
+    if objection := admitting.objection(task, dataset, found.get("status", {})) or isolation.objection(
+        context.settings, context.isolation, task
+    ):
         return seen.but(objection)
     approved = Finding("Approved", approval.verdict == "Approved", approval.reason, approval.message)
     if approval.verdict != "Approved":

@@ -147,6 +147,11 @@ class OperatorSettings(Section):
     certificates: Certificates = Field(default=Certificates(), description="Who issues certificates.")
     outside: Outside = Field(default=Outside(), description="How hospitals in other clusters reach managed Kafka.")
     proxy: OutboundProxy = Field(default=OutboundProxy(), description="A hospital's way out to its hub's log.")
+    isolation: Literal["Required", "Ignored"] = Field(
+        default="Required",
+        description="What a hospital with a cluster of its own does where NetworkPolicies are not enforced: `Required` "
+        "lets no job in without differential privacy, `Ignored` does.",
+    )
     monitoring: MonitoringPeers = Field(default=MonitoringPeers(), description="Who may read metrics.")
     cluster_domain: str = Field(default="cluster.local", description="The cluster's DNS domain.")
     network_policies: bool = Field(default=True, description="Make a NetworkPolicy beside each pod.")

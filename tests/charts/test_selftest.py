@@ -65,9 +65,13 @@ def serving(cluster):
             thread.join()
 
 
-def found(cluster, tmp_path, namespaces=()):
+def every_right():
+    return {right for rights in RIGHTS.values() for right in rights}
+
+
+def found(cluster, tmp_path, namespaces=(), **more):
     settings = tmp_path / "operator.json"
-    settings.write_text(json.dumps({"namespaces": list(namespaces)}), encoding="utf-8")
+    settings.write_text(json.dumps({"namespaces": list(namespaces)} | more), encoding="utf-8")
     with serving(cluster) as address:
 
         def ask(path, body):
@@ -117,16 +121,25 @@ def test_rights_are_asked_for_where_the_operator_works(tmp_path):
     found(everywhere, tmp_path)
     found(listed, tmp_path, ["hub", "riverside"])
     assert {each["namespace"] for each in everywhere.asked} == {""}
-    assert [each["namespace"] for each in listed.asked] == ["hub"] * len(RIGHTS) + ["riverside"] * len(RIGHTS)
+    count = len(every_right())
+    assert [each["namespace"] for each in listed.asked] == ["hub"] * count + ["riverside"] * count
 
 
 def test_a_status_is_asked_for_as_a_subresource(tmp_path):
     cluster = Cluster()
     found(cluster, tmp_path)
     statuses = [each["resource"] for each in cluster.asked if each["subresource"] == "status"]
-    assert statuses == list(PLURALS)
+    assert sorted(statuses) == sorted(PLURALS)
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_an_operator_of_one_role_needs_the_rights_of_that_one(tmp_path, role):
+    cluster = Cluster()
+    found(cluster, tmp_path, roles=[role])
+    asked = {(each["verb"], each["resource"], each["subresource"]) for each in cluster.asked}
+    assert len(asked) == len(RIGHTS[role]) < len(every_right())
 
 
 def test_only_rights_on_what_the_operator_knows_are_asked_for():
     known = {(kind.group, kind.plural) for kind in vars(kinds).values() if isinstance(kind, Kind)}
-    assert {(right.group, right.resource.partition("/")[0]) for right in RIGHTS} <= known
+    assert {(right.group, right.resource.partition("/")[0]) for right in every_right()} <= known

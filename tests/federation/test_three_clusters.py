@@ -12,13 +12,18 @@ from needed import real_data
 from real_cluster import ours_or_skip
 
 from tests.cluster import network
+from tests.cluster.places import ClusterError
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 PATIENTS = {"riverside": "cleveland", "lakeside": "hungarian"}
 PORT = 30093
 SOURCE = {"persistentVolumeClaim": {"claimName": "patients"}}
 SIZES = {"aggregator": QUICK, "trainer": QUICK, "ledger": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
-OF_HOSPITALS = {"sizes": {"trainer": QUICK, "ledger": QUICK}, "storage": {"trainer": "200Mi", "ledger": "100Mi"}}
+OF_HOSPITALS = {
+    "isolation": "Ignored",
+    "sizes": {"trainer": QUICK, "ledger": QUICK},
+    "storage": {"trainer": "200Mi", "ledger": "100Mi"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,23 @@ def test_both_hospitals_train_in_their_own_clusters_and_the_job_succeeds(hub, ho
         assert condition(task["status"], "Done")["status"] == "True"
     pods = hub.cluster.get("pods", "--all-namespaces", "-l", "app.kubernetes.io/component=trainer")["items"]
     assert pods == []
+
+
+def test_the_hospitals_own_test_finds_all_well(hospitals):
+    """Its Kubernetes enforces no NetworkPolicies, which is why `isolation` is Ignored here."""
+    for name, each in hospitals.items():
+        said = each.cluster.helm("test", "consilia-hospital", "--namespace", name, "--timeout=2m")
+        assert "Phase:          Succeeded" in said
+
+
+def test_where_no_policy_is_enforced_the_hospitals_own_test_says_so(hospitals):
+    each = hospitals["riverside"]
+    each.upgrade("--reuse-values", "--set", "operator.isolation=Required")
+    with pytest.raises(ClusterError):
+        each.cluster.helm("test", "consilia-hospital", "--namespace", "riverside", "--timeout=2m")
+    said = each.cluster.kubectl("logs", "consilia-hospital-operator-test", "-n", "riverside")
+    assert "does not enforce NetworkPolicies" in said
+    each.upgrade("--reuse-values", "--set", "operator.isolation=Ignored")
 
 
 def test_the_hub_sees_its_hospitals(hub, hospitals):

@@ -63,6 +63,11 @@ class HospitalCluster:
             "install", "consilia-hospital", CHART, "--namespace", self.name, "--values", path, "--wait", "--timeout=3m"
         )
 
+    def upgrade(self, *arguments: str) -> None:
+        """`helm upgrade`, and wait until it is ready."""
+        where = ("--namespace", self.name, "--wait", "--timeout=3m")
+        self.cluster.helm("upgrade", "consilia-hospital", CHART, *where, *arguments)
+
     def federation(self) -> Federation:
         """For what tests do with one: data, Datasets."""
         return Federation(self.cluster, "", (self.name,))

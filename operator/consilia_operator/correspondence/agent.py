@@ -29,6 +29,7 @@ from consilia_operator.correspondence.hearing import Heard, require_new
 from consilia_operator.correspondence.link import Link, find, next_request, renewed
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
 from consilia_operator.errors import ApiRefused, Conflict
+from consilia_operator.isolation import lets_out, way_out
 from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK, SECRET
 from consilia_operator.manifests.offer import log_secret, papers
 from consilia_operator.names import HUB, JOB_UID, labels
@@ -46,7 +47,7 @@ _LISTENING = 1.0
 _CALM = 1.0
 """Changes are told together, so long after the last report, in seconds."""
 _AGAIN = 5.0
-_LINK_LOOKED_AT = 30.0
+_LINK_LOOKED_AT = 60.0
 _REMEMBERED = 20
 
 
@@ -84,10 +85,11 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
             await agent.renew_papers()
             context.metrics.hub_connected.set(1)
             logger.info("following the hub %s as %s", link.hub, link.hospital)
-            looked = monotonic()
+            looked = 0.0
             while not agent.handed_out:
                 if monotonic() - looked >= _LINK_LOOKED_AT:
                     looked = monotonic()
+                    context.isolation.proven = not await clerk.have(lambda: lets_out(way_out(link.log)))
                     if await find(context.api, link.hospital, context.settings.proxy) != agent.link:
                         return
                 await agent.ask_for_renewal()

@@ -73,13 +73,24 @@ async def find(api: ApiServer, namespace: str, proxy: OutboundProxy) -> Link | N
     if BUNDLE_FILE not in files:
         return None
     found = read(files, Identity(namespace, private_key(await identity(api, namespace))))
-    if proxy.url is None:
-        return found
     password = files_of(await api.get(SECRET, namespace, proxy.secret)).get("password", b"") if proxy.username else b""
+    return by_way_of(found, proxy, password)
+
+
+def by_way_of(link: Link, proxy: OutboundProxy, password: bytes) -> Link:
+    """The same through the proxy, if there is one.
+
+    Raises:
+        IdentityError: it asks for a password, and there is none.
+    """
+    if proxy.url is None:
+        return link
     if proxy.username and not password:
-        message = f"the Secret {namespace}/{proxy.secret} with the proxy's password is not there, or has no `password`."
+        message = (
+            f"the Secret {link.hospital}/{proxy.secret} with the proxy's password is not there, or has no `password`."
+        )
         raise IdentityError(message, remedy="Make it, or leave operator.proxy.username out.")
-    return replace(found, log=through(Credentials(files=found.log), proxy.url, proxy.username, password).files)
+    return replace(link, log=through(Credentials(files=link.log), proxy.url, proxy.username, password).files)
 
 
 def read(files: Mapping[str, bytes], own: Identity) -> Link:
