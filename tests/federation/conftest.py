@@ -2,16 +2,13 @@
 
 import pytest
 import yaml
-from installation import installed, our_images
+from installation import ENTRYPOINT, QUICK, installed, our_images
 from local_runs import run_here
 from needed import real_data
 from pages import ROOT
 
 HEART = ROOT / "examples" / "heart-disease.yaml"
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
-ENTRYPOINT = "consilia_workers.tasks.heart_disease:HeartDisease"
-QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
-"""Room for all of a federation on one small machine."""
 
 
 @pytest.fixture(scope="module")

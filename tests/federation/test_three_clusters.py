@@ -5,9 +5,8 @@ import subprocess
 from contextlib import ExitStack
 
 import pytest
-from conftest import ENTRYPOINT, QUICK
 from hospital_cluster import hospital_cluster
-from installation import HUB, RESTRICTED, Federation, condition, ended, installed, our_images
+from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
 from needed import real_data
 from real_cluster import ours_or_skip
 

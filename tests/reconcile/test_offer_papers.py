@@ -81,7 +81,7 @@ def test_the_way_to_somebody_elses_log_is_the_one_that_was_offered(servers, told
 def test_every_part_of_a_job_that_a_hospital_decides_on_is_compared():
     decided_on = set(HospitalTask.model_fields["spec"].annotation.model_fields)
     compared_otherwise = {"hospital", "job", "gpu", "pod_template"}
-    assert decided_on - compared_otherwise - set(_DECIDED_ON) == {"decision", "suspend"}
+    assert decided_on - compared_otherwise - set(_DECIDED_ON) == {"decision", "decision_message", "suspend"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from observed import NOON, progress, shown
 
 from consilia.errors import LogUnavailableError
 from consilia_operator import reconcile, sweeping
+from consilia_operator.correspondence.desks import Desks
 from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
 from consilia_operator.memory import Memory
@@ -48,8 +49,8 @@ def tasks():
 
 def test_the_others_give_back_their_trainers(tasks):
     api = Refusing()
-    seen = SimpleNamespace(tasks=tasks, now=NOON)
-    asyncio.run(reconcile.withdraw(SimpleNamespace(api=api), seen))
+    seen = SimpleNamespace(document=shown("FederatedJob", {}, uid="u"), tasks=tasks, now=NOON)
+    asyncio.run(reconcile.withdraw(SimpleNamespace(api=api, desks=Desks()), seen))
     assert api.done == ["b", "c"]
 
 

@@ -24,6 +24,9 @@ from tests.cluster.cluster import Cluster
 
 SYSTEM, HUB = "consilia-system", "hub"
 CHART = ROOT / "charts" / "consilia"
+ENTRYPOINT = "consilia_workers.tasks.heart_disease:HeartDisease"
+QUICK = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+"""Room for all of a federation on one small machine."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 Document = dict[str, Any]
 
