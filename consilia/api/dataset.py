@@ -65,8 +65,8 @@ class DatasetSource(ApiObject):
 class TrainingHours(ApiObject):
     """A time of every day."""
 
-    begin: Annotated[str, Field(pattern=_TIME)] = Field(description="From when on, as HH:MM.")
-    end: Annotated[str, Field(pattern=_TIME)] = Field(
+    begin: Annotated[str, Field(pattern=_TIME, max_length=5)] = Field(description="From when on, as HH:MM.")
+    end: Annotated[str, Field(pattern=_TIME, max_length=5)] = Field(
         description="Until when, as HH:MM; earlier than `begin`, it is the next day's."
     )
     time_zone: ShortText = Field(default="UTC", description="Whose clocks count, as in `Europe/Zurich`.")

@@ -62,6 +62,7 @@ CHANGED = {
         "lastsDays": 60,
         "renewDays": 20,
     },
+    "outside": {"type": "LoadBalancer", "host": "kafka-{broker}.hub.example", "port": 9096},
     "monitoring": {"namespaceLabels": {"team": "observability"}},
     "clusterDomain": "hospital.internal",
     "networkPolicies": False,

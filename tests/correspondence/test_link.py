@@ -10,6 +10,7 @@ from hub_by_hand import hub_and_riverside
 from consilia.enrolment.keeping import LINK, secret
 from consilia.errors import IdentityError
 from consilia.kafka.settings import KafkaSettings
+from consilia_operator.correspondence import agent
 from consilia_operator.correspondence.link import find
 from consilia_operator.manifests.network import address_of
 from consilia_operator.settings import OutboundProxy
@@ -64,3 +65,29 @@ def test_what_is_for_another_is_not_taken(hub, changes):
     hub.riverside.api.put(secret(NAME, LINK, hub.handed_out(**changes)))
     with pytest.raises(IdentityError, match="for another hospital, or another key"):
         link_of(hub)
+
+
+def test_one_connection_lasts_until_the_link_is_another(hub, monkeypatch):
+    """The agent as the operator runs it, over a log that is real, until it was handed out another way."""
+    opened = []
+
+    def connect(link, folder):
+        opened.append(link)
+        return hub.open()
+
+    monkeypatch.setattr(agent, "_LINK_LOOKED_AT", 0.2)
+    monkeypatch.setattr(agent, "_LISTENING", 0.05)
+    monkeypatch.setattr(agent, "_AGAIN", 0.05)
+
+    async def lasting():
+        running = asyncio.create_task(agent.run(hub.riverside.context, NAME, connect))
+        await asyncio.sleep(2)
+        assert len(opened) == 1
+        assert hub.report().version
+        hub.riverside.api.put(secret(NAME, LINK, hub.handed_out(bootstrap_servers=("elsewhere.example:1",))))
+        await asyncio.sleep(2)
+        assert len(opened) == 2
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(lasting())

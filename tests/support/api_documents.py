@@ -21,6 +21,7 @@ KEY = """\
 MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
 -----END PUBLIC KEY-----
 """
+REQUEST = "-----BEGIN CERTIFICATE REQUEST-----\nMIHOMHYCAQAw\n-----END CERTIFICATE REQUEST-----\n"
 OTHER_KEY = KEY.replace("11qYAY", "22qYAY")
 _HEAD = {"apiVersion": "consilia.dev/v1alpha1"}
 

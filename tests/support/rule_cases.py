@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api_documents import ABSENT, IMAGE, KEY, OTHER_KEY
+from api_documents import ABSENT, IMAGE, KEY, OTHER_KEY, REQUEST
 
 QUORUM = {"hospitals.minReady": 3, "hospitals.minUpdates": 3}
 MASKING = {**QUORUM, "secureAggregation.mode": "Masking"}
@@ -198,6 +198,13 @@ RULE_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Dataset", {"approval": {"mode": "Automatic"}}, "mode Automatic needs images or tasks to approve"),
     ("Dataset", {"approval": {"images": [IMAGE]}}, "mode Automatic needs images or tasks to approve"),
     ("Dataset", {"privacyBudget": {"epsilon": "1", "delta": "1e-5"}}, "privacyBudget needs publicSize"),
+    ("Dataset", {"approval": {"hours": {"begin": "08:00", "end": "08:00"}}}, "begin and end are the same time"),
+    ("Hospital", {"cluster": "Own"}, "a hospital with a cluster of its own needs publicKey and certificateRequest"),
+    (
+        "Hospital",
+        {"cluster": "Own", "publicKey": KEY},
+        "a hospital with a cluster of its own needs publicKey and certificateRequest",
+    ),
 )
 
 _TASK_FIXED: dict[str, Any] = {
@@ -245,6 +252,7 @@ TRANSITION_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = 
         ("Hospital", {"accepted": True, "publicKey": KEY}, after, "the publicKey of an accepted hospital")
         for after in ({"accepted": True, "publicKey": OTHER_KEY}, {"accepted": True})
     ),
+    ("Hospital", {}, {"cluster": "Own", "publicKey": KEY, "certificateRequest": REQUEST}, "cluster cannot be changed"),
     ("Dataset", {}, {"unit": "Patient"}, "unit cannot be changed"),
     ("Dataset", _budget(), {"publicSize": 100}, "privacyBudget cannot be removed"),
     ("Dataset", _budget(), _budget(epsilon="1.5"), "epsilon may be lowered, and raised with an approval"),

@@ -90,7 +90,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
                 if monotonic() - looked >= _LINK_LOOKED_AT:
                     looked = monotonic()
                     context.isolation.proven = not await clerk.have(lambda: lets_out(way_out(link.log)))
-                    if await find(context.api, link.hospital, context.settings.proxy) != agent.link:
+                    if not agent.link.is_still(await find(context.api, link.hospital, context.settings.proxy)):
                         return
                 await agent.ask_for_renewal()
                 await agent.listen(_LISTENING)

@@ -56,10 +56,18 @@ class Link:
         """What the hospital logs in with."""
         return x509.load_pem_x509_certificate(self.log[CERTIFICATE_FILE])
 
+    def is_still(self, found: "Link | None") -> bool:
+        """Whether what was found is the same; keys cannot be compared as such."""
+        return found is not None and _contents(self) == _contents(found)
+
     def is_due(self, now: datetime) -> bool:
         """Whether it is time to ask for the next certificate."""
         begins, ends = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         return now >= ends - (ends - begins) * _RENEWED
+
+
+def _contents(link: Link) -> tuple[str, str, Mapping[str, bytes], Mapping[str, bytes]]:
+    return link.hub, link.hub_key.text(), link.log, link.files
 
 
 async def find(api: ApiServer, namespace: str, proxy: OutboundProxy) -> Link | None:
