@@ -112,11 +112,11 @@ def test_letters_go_both_ways(world):
         hub.send([Posted(topics.offers(name), recall(name)) for name in NAMES])
         own = world.settings("riverside")
         with world.mailbox(own, topics.correspondent("riverside"), "riverside") as (_, hospital):
-            (record,) = hospital.receive({topics.offers("riverside"): 0}, 5)
+            (record,) = hospital.receive({topics.offers("riverside"): 0}, 60)
             key = world.identities[HUB].public()
             assert read_offer(record, hub=HUB, key=key, hospital="riverside", now=time()).uid == "u-1"
             hospital.send([Posted(topics.reports("riverside"), report("riverside"))])
-        (record,) = hub.receive({topics.reports("riverside"): 0}, 5)
+        (record,) = hub.receive({topics.reports("riverside"): 0}, 60)
         key = world.identities["riverside"].public()
         assert read_report(record, hub=HUB, key=key, hospital="riverside", now=time()).heard == 1
 
