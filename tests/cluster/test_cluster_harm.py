@@ -1,5 +1,6 @@
 """What can be done to a cluster of our own, and that nothing of it is left behind or leaves the machine."""
 
+import dataclasses
 import errno
 import os
 import socket
@@ -14,7 +15,7 @@ from tests.cluster import archives, cgroups, lifecycle, network
 from tests.cluster.commands import output
 from tests.cluster.components import OWN
 from tests.cluster.images import PROBE
-from tests.cluster.places import ClusterError
+from tests.cluster.places import ClusterError, Places
 from tests.cluster.programs import Options
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -67,6 +68,16 @@ def test_it_is_beside_the_shared_one_and_has_addresses_of_its_own(apart, real_cl
         for cluster in (apart, real_cluster)
     }
     assert len(servers) == 2
+
+
+def test_clearing_away_one_that_was_killed_leaves_its_addresses_to_who_has_them_now(apart):
+    gone, places = dataclasses.replace(apart.state.first, started=1), Places.of("killed")
+    places.run.mkdir(parents=True)
+    dataclasses.replace(apart.state, holder=gone, first=gone).write(places.state)
+    lifecycle.down("killed")
+    assert not places.run.exists()
+    assert network.is_plugged(apart.addresses)
+    lifecycle.wait_until_ready(apart)
 
 
 @pytest.mark.parametrize("program", ["kubelet", "kube-apiserver", "containerd"])
