@@ -125,6 +125,8 @@ class Objection(StrEnum):
     """Something newer was said before."""
     CHANGED = "Changed"
     """What was offered once is offered as something else."""
+    TOO_MANY = "TooMany"
+    """More is offered at one time than a hospital takes of one hub."""
 
 
 class CorrespondenceError(PermanentError):

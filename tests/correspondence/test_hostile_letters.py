@@ -1,10 +1,11 @@
 """What a hub, a broker or somebody between them may try: the hospital does nothing of it, and says why to both."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from time import time
 
 import pytest
-from hospital_in_memory import NAME, PRIVATE
+from hospital_in_memory import APPROVED, NAME, PRIVATE
 from hub_by_hand import hub_and_riverside
 
 from consilia.log import topics
@@ -12,6 +13,7 @@ from consilia.wire.correspondence import key_of, write
 from consilia.wire.identity import MESSAGE, OFFER, Identity, Roster, canonical
 from consilia_operator.correspondence.agent import HEARD
 from consilia_operator.correspondence.mailbox import Mailbox
+from consilia_operator.errors import ApiRefused
 from consilia_operator.kinds import CONFIG_MAP
 
 JOB = {"task": {"entrypoint": "package.module:Task"}, "dataset": "patients"}
@@ -128,6 +130,18 @@ def an_image_by_its_tag(hub):
     hub.post(hub.letter(job=job))
 
 
+def more_gpus_than_a_job_may_ask_for(hub):
+    job = hub.job(JOB)
+    job["spec"]["resources"] = {"gpu": 10**9}
+    hub.post(hub.letter(job=job))
+
+
+def what_the_api_server_finds_wrong(hub):
+    hub.riverside.api.answers = {"HospitalTask": ApiRefused(422, "spec.dataset: no")}
+    hub.post(hub.letter(JOB))
+    hub.riverside.api.answers = {}
+
+
 @pytest.mark.parametrize(
     ("attempt", "objection"),
     [
@@ -152,6 +166,8 @@ def an_image_by_its_tag(hub):
         (with_another_key_for_us, "Malformed"),
         (without_a_roster, "Malformed"),
         (an_image_by_its_tag, "Malformed"),
+        (more_gpus_than_a_job_may_ask_for, "Malformed"),
+        (what_the_api_server_finds_wrong, "Malformed"),
     ],
     ids=lambda each: getattr(each, "__name__", None),
 )
@@ -190,6 +206,22 @@ def somebody_elses_log(hub):
     return {**JOB, "transport": {"external": {"bootstrapServers": ["evil.example:9092"]}}}
 
 
+def more_gpus_than_the_rule_allows(hub):
+    hub.riverside.apply({"approval": {**APPROVED["approval"], "maxGpus": 2}})
+    return {**JOB, "resources": {"gpu": 3}}
+
+
+def at_another_hour(hub):
+    begin, end = (f"{(datetime.now(UTC) + timedelta(hours=h)):%H}:00" for h in (3, 5))
+    hub.riverside.apply({"approval": {**APPROVED["approval"], "hours": {"begin": begin, "end": end}}})
+    return JOB
+
+
+def more_in_one_job_than_the_rule_allows(hub):
+    hub.riverside.start_ledger().ready({"privacyBudget": {"epsilon": "3", "delta": "1e-5", "epsilonPerJob": "1"}})
+    return {**JOB, **PRIVATE}
+
+
 def without_privacy_though_there_is_a_budget(hub):
     hub.riverside.start_ledger().ready()
     return JOB
@@ -213,6 +245,9 @@ def another_unit_than_the_data_sets(hub):
         (a_data_set_that_is_not_there, "Approved", "DatasetMissing"),
         (a_pod_that_takes_the_node, "Denied", "PodTemplateRefused"),
         (somebody_elses_log, "Denied", "OfferMismatch"),
+        (more_gpus_than_the_rule_allows, "Approved", "NotOnTheList"),
+        (at_another_hour, "Training", "OutsideHours"),
+        (more_in_one_job_than_the_rule_allows, "Denied", "BudgetExceeded"),
         (without_privacy_though_there_is_a_budget, "Denied", "PrivacyRequired"),
         (more_than_the_budget, "Denied", "BudgetExceeded"),
         (another_unit_than_the_data_sets, "Denied", "UnitMismatch"),
@@ -259,3 +294,34 @@ def test_a_letter_of_a_hub_whose_key_was_exchanged_is_not_believed(hub):
     assert hub.task() is None
     assert hub.report().refused == {"Forged": 1}
     assert hub.trainer("before")
+
+
+def test_a_hub_cannot_fill_the_hospitals_cluster_with_offers(hub, monkeypatch):
+    monkeypatch.setattr("consilia_operator.correspondence.offered.TASKS_AT_MOST", 3)
+    hub.post(*(hub.letter(JOB, name=f"study-{number}") for number in range(5)))
+    assert [bool(hub.task(f"study-{number}")) for number in range(5)] == [True] * 3 + [False] * 2
+    assert hub.report().refused == {"TooMany": 2}
+    assert hub.told("study-4")["Denied"] == ("True", "Invalid")
+    hub.post(hub.recall("study-0"))
+    hub.post(hub.letter(JOB, name="study-4"))
+    assert hub.task("study-4")
+
+
+def test_what_a_quota_forbids_is_told_politely_and_made_when_it_may_be(hub):
+    hub.riverside.api.answers = {"HospitalTask": ApiRefused(403, "exceeded quota of ward 7")}
+    hub.post(hub.letter(JOB))
+    assert hub.told()["Approved"] == ("False", "NotTaken")
+    assert "ward 7" not in hub.report().model_dump_json()
+    hub.riverside.api.answers = {}
+    hub.turn()
+    assert hub.trainer()
+    assert hub.told()["Approved"] == ("True", "ApprovedByRule")
+
+
+def test_what_waits_and_is_offered_as_something_else_meanwhile_is_refused_once(hub):
+    hub.riverside.api.answers = {"HospitalTask": ApiRefused(403, "quota")}
+    hub.post(hub.letter(JOB))
+    hub.riverside.api.answers = {"HospitalTask": ApiRefused(422, "wrong")}
+    hub.turn().turn()
+    assert hub.report().refused == {"Malformed": 1}
+    assert hub.told()["Denied"] == ("True", "Invalid")

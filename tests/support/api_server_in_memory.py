@@ -20,6 +20,8 @@ class ApiServerInMemory:
         self.serves = set(kinds._ALL.values()) if serves is None else set(serves)
         self.refuses = {}
         """By kind: the status with which it says that nobody may list them."""
+        self.answers = {}
+        """By kind's name: the error with which it answers whoever applies one."""
         self.calls = []
 
     async def get(self, kind, namespace, name):
@@ -41,6 +43,8 @@ class ApiServerInMemory:
 
     async def apply(self, document):
         key = self._key("apply", document)
+        if document["kind"] in self.answers:
+            raise self.answers[document["kind"]]
         there = self._objects.get(key)
         before = self._applied.get(key, {})
         after = _merged(_without(copy.deepcopy(there or {}), before, document), document)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, time
@@ -49,6 +50,7 @@ _CALM = 1.0
 _AGAIN = 5.0
 _LINK_LOOKED_AT = 60.0
 _REMEMBERED = 20
+_WRONG = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 async def run(context: Context, namespace: str, connect: "Callable[[Link, Path], Log] | None" = None) -> None:
@@ -113,6 +115,8 @@ class Agent:
     _refusals: list[dict[str, object]] = field(default_factory=list)
     _unusable: dict[str, TaskReport] = field(default_factory=dict)
     """Offers that nothing could be made of, by the job's uid."""
+    _untaken: dict[str, TaskReport] = field(default_factory=dict)
+    """Offers that the API server does not take now, by the job's uid."""
     _waiting: dict[str, FromHub] = field(default_factory=dict)
     """What the API server did not take: tried again."""
     _kept: Heard = field(default_factory=Heard)
@@ -149,8 +153,12 @@ class Agent:
         positions = {self._topic: self.heard.offset}
         for record in await self.clerk.have(lambda: self.mailbox.receive(positions, seconds)):
             await self._deal_with(record)
-        for letter in list(self._waiting.values()):
-            await self._do(letter)
+        for of, letter in list(self._waiting.items()):
+            try:
+                await self._do(letter)
+            except CorrespondenceError as error:
+                self._waiting.pop(of)
+                self._refuse(error)
         if not self._waiting and self.heard != self._kept:
             await self._keep()
 
@@ -189,12 +197,19 @@ class Agent:
                     case Handout():
                         await self._take(letter)
             self._waiting.pop(of, None)
+            self._untaken.pop(of, None)
         except Conflict:
             self._waiting[of] = letter
         except ApiRefused as error:
-            if of not in self._waiting:
-                logger.warning("what the hub says of %s cannot be written down: %s", of, error)
-            self._waiting[of] = letter
+            self._wait_with(of, letter, error)
+
+    def _wait_with(self, of: str, letter: FromHub, error: ApiRefused) -> None:
+        """What a quota or a policy forbids today may be allowed tomorrow; the hub learns that it is not now."""
+        if of not in self._waiting:
+            logger.warning("what the hub says of %s cannot be written down: %s", of, error)
+        self._waiting[of] = letter
+        if isinstance(letter, Offer):
+            self._untaken.setdefault(of, offered.not_taken(letter, now()))
 
     @contextmanager
     def _unusable_named(self, letter: FromHub) -> Iterator[None]:
@@ -203,6 +218,8 @@ class Agent:
         except CorrespondenceError as error:
             if isinstance(letter, Offer):
                 self._unusable[letter.uid] = offered.unusable(letter, error, now())
+                for oldest in list(self._unusable)[: -correspondence.TASKS_AT_MOST]:
+                    del self._unusable[oldest]
             raise
 
     async def _offer(self, letter: Offer) -> None:
@@ -211,14 +228,32 @@ class Agent:
         key = key_of(HOSPITAL_TASK, task)
         if there := self.context.store.get(key):
             offered.require_same(there, task)
-        await self.context.applying.apply(task)
+        else:
+            offered.require_room(len({*self._waiting, *self._standing()} - {letter.uid}), letter)
+        await self._make(task, letter)
         if made := self.context.store.get(key):
             for paper in papers(offer, made, self.link.log):
                 await self.context.applying.apply(paper)
             self.context.queue.add(key)
 
+    def _standing(self) -> Iterator[str]:
+        return (str(each["spec"]["job"]["uid"]) for each in self._tasks())
+
+    async def _make(self, task: Document, letter: Offer) -> None:
+        """What the API server finds wrong about it will be wrong tomorrow, too."""
+        try:
+            await self.context.applying.apply(task)
+        except Conflict:
+            raise
+        except ApiRefused as error:
+            if error.status not in _WRONG:
+                raise
+            message = f"the offer of job {letter.uid}: the hospital's API server does not take it: {error}"
+            raise CorrespondenceError(Objection.MALFORMED, message) from None
+
     async def _recall(self, uid: str) -> None:
         self._unusable.pop(uid, None)
+        self._untaken.pop(uid, None)
         for task in self.context.store.matching(HOSPITAL_TASK, self.link.hospital, {JOB_UID: uid, HUB: self.link.hub}):
             metadata = task["metadata"]
             await self.context.applying.delete(
@@ -275,7 +310,7 @@ class Agent:
         datasets = sorted(store.all(DATASET, namespace), key=lambda each: str(each["metadata"]["name"]))
         found = telling.report(self.link, self.heard, self._tasks(), datasets, head, 2 * INTERVAL)
         there = {each.uid for each in found.tasks}
-        lost = tuple(each for uid, each in sorted(self._unusable.items()) if uid not in there)
+        lost = tuple(each for uid, each in sorted((self._untaken | self._unusable).items()) if uid not in there)
         update = {
             "tasks": (*found.tasks, *lost)[: correspondence.TASKS_AT_MOST],
             "refused": dict(sorted(self.refused.items())),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from consilia.api import FederatedJob
 from consilia.errors import ConsiliaError, CorrespondenceError, Objection
-from consilia.wire.correspondence import Offer, ReportedCondition, TaskReport
+from consilia.wire.correspondence import TASKS_AT_MOST, Offer, ReportedCondition, TaskReport
 from consilia.wire.identity import Roster
 from consilia_operator.conditions import timestamp
 from consilia_operator.correspondence.link import Link
@@ -79,3 +79,23 @@ def unusable(letter: Offer, error: ConsiliaError, now: datetime) -> TaskReport:
         type="Denied", status="True", reason="Invalid", message=str(error)[:512], last_transition_time=timestamp(now)
     )
     return TaskReport(uid=letter.uid, conditions=(condition,), state="Denied")
+
+
+def not_taken(letter: Offer, now: datetime) -> TaskReport:
+    """What the hub is told of an offer that the hospital's API server does not take now; why is the hospital's own."""
+    message = f"The cluster of {letter.hospital} does not take the offer now; it is tried again. Ask somebody there."
+    condition = ReportedCondition(
+        type="Approved", status="False", reason="NotTaken", message=message, last_transition_time=timestamp(now)
+    )
+    return TaskReport(uid=letter.uid, conditions=(condition,), state="Approved")
+
+
+def require_room(others: int, letter: Offer) -> None:
+    """See that a hub does not fill the hospital's cluster with offers.
+
+    Raises:
+        CorrespondenceError: as many as the hospital reports on stand already.
+    """
+    if others >= TASKS_AT_MOST:
+        message = f"job {letter.uid} is offered beside {others} others. The hub has to recall some first."
+        raise CorrespondenceError(Objection.TOO_MANY, message)
