@@ -48,7 +48,7 @@ _LISTENING = 1.0
 _CALM = 1.0
 """Changes are told together, so long after the last report, in seconds."""
 _AGAIN = 5.0
-_LINK_LOOKED_AT = 60.0
+_LINK_LOOKED_AT = 15.0
 _REMEMBERED = 20
 _WRONG = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
@@ -62,7 +62,6 @@ async def run(context: Context, namespace: str, connect: "Callable[[Link, Path],
                 if link := await find(context.api, namespace, context.settings.proxy):
                     await _follow(context, link, clerk, connect)
             except (ConsiliaError, OSError) as error:
-                context.metrics.hub_connected.set(0)
                 logger.warning("the hub cannot be followed now: %s It is tried again.", error)
             await asyncio.sleep(_AGAIN)
     finally:
@@ -98,6 +97,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
                 await agent.listen(_LISTENING)
                 await agent.tell()
         finally:
+            context.metrics.hub_connected.set(0)
             with suppress(ConsiliaError):
                 await asyncio.shield(clerk.have(mailbox.close))
 

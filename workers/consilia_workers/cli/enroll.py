@@ -1,6 +1,5 @@
 """`consilia enroll`: how a hospital with a cluster of its own comes to a hub. Keys stay where they are made."""
 
-import json
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -32,17 +31,19 @@ from consilia.enrolment.keeping import (
 from consilia.enrolment.papers import LARGEST, JoinBundle, JoinRequest
 from consilia.errors import IdentityError, RunError
 from consilia.wire.identity import Identity, PublicKey, digest
+from consilia_workers.cli.enroll_words import (
+    AsJson,
+    Context,
+    Fingerprint,
+    HubNamespace,
+    Namespace,
+    Output,
+    Yes,
+    joined,
+    tell,
+)
 from consilia_workers.cli.kubectl import Kubectl
-
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The namespace, of the same name as the hospital.")]
-HubNamespace = Annotated[str, typer.Option("--namespace", "-n", help="The namespace of the hub's jobs.")]
-Context = Annotated[str | None, typer.Option(help="Of the kubeconfig. Default: the current one.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it. Default: standard output.")]
-Fingerprint = Annotated[
-    str | None, typer.Option(help="What the other side reads out: whose key has another one is refused unasked.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether the fingerprint is right.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+from consilia_workers.cli.parting import expel, leave
 
 _WAITING = frozenset({"KafkaStarting", "KafkaUnavailable", "KafkaPending", "CertificatesPending", "NotAccepted"})
 """Reasons that go away by themselves."""
@@ -79,9 +80,7 @@ def request(
         "Send the request to whoever runs the hub, and read the fingerprint to them over the telephone.",
         f"They run: consilia enroll admit {output or 'REQUEST.json'} --namespace HUB",
     ]
-    _tell(
-        lines, {"hospital": namespace, "fingerprint": identity.public().fingerprint()}, as_json and output is not None
-    )
+    tell(lines, {"hospital": namespace, "fingerprint": identity.public().fingerprint()}, as_json and output is not None)
 
 
 def _identity(kubectl: Kubectl) -> Identity:
@@ -148,7 +147,7 @@ def admit(  # noqa: PLR0913, PLR0917 (typer makes an option of every argument)
         "Send the bundle to the hospital, and read the fingerprint to them over the telephone.",
         f"They run: consilia enroll accept {output or 'BUNDLE.json'} --namespace {asked.hospital}",
     ]
-    _tell(lines, {"hospital": asked.hospital, "hub": bundle.hub, "fingerprint": own}, as_json and output is not None)
+    tell(lines, {"hospital": asked.hospital, "hub": bundle.hub, "fingerprint": own}, as_json and output is not None)
 
 
 def _labels(given: list[str]) -> dict[str, str]:
@@ -191,7 +190,7 @@ def _await_bundle(kubectl: Kubectl, asked: JoinRequest, timeout: int) -> JoinBun
             bundle = JoinBundle.read(found["data"][BUNDLE_FILE]) if found else None
             if bundle and _is_for(bundle, asked):
                 return bundle
-            reason, message = _joined(kubectl.get("hospital", asked.hospital))
+            reason, message = joined(kubectl.get("hospital", asked.hospital))
             if reason and reason not in _WAITING | {"BundleReady", "Reported"}:
                 raise RunError(f"{asked.hospital} cannot be admitted: {message}", remedy="Correct that, and try again.")
             if monotonic() > deadline:
@@ -206,12 +205,6 @@ def _is_for(bundle: JoinBundle, asked: JoinRequest) -> bool:
     certificate = x509.load_pem_x509_certificate(bundle.certificate.encode())
     wanted = x509.load_pem_x509_csr(asked.certificate_request.encode())
     return certificate.public_key() == wanted.public_key()
-
-
-def _joined(hospital: dict[str, Any] | None) -> tuple[str, str]:
-    conditions = (hospital or {}).get("status", {}).get("conditions", [])
-    found = next((each for each in conditions if each["type"] == "Joined"), None)
-    return (found["reason"], found["message"]) if found else ("", "")
 
 
 def accept(
@@ -239,7 +232,7 @@ def accept(
         f"{namespace} follows the hub {bundle.hub} at {where}, as soon as its operator runs:",
         f"    helm install consilia-hospital charts/consilia-hospital --namespace {namespace}",
     ]
-    _tell(lines, {"hospital": namespace, "hub": bundle.hub, "log": list(bundle.bootstrap_servers)}, as_json)
+    tell(lines, {"hospital": namespace, "hub": bundle.hub, "log": list(bundle.bootstrap_servers)}, as_json)
 
 
 def _text(file: Path) -> bytes:
@@ -273,19 +266,15 @@ def _confirm(what: str, key: PublicKey, fingerprint: str | None, *, yes: bool) -
         typer.confirm("Is that what the other side reads out?", abort=True, err=True)
 
 
-def _tell(lines: list[str], data: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(data, ensure_ascii=False))
-    else:
-        Console(stderr=True, soft_wrap=True, highlight=False).print("\n".join(lines))
-
-
-_COMMANDS: tuple[Callable[..., None], ...] = (request, admit, accept)
+_COMMANDS: tuple[Callable[..., None], ...] = (request, admit, accept, expel, leave)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Join a hub from a cluster of one's own: request, admit, accept.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Join a hub from a cluster of one's own: request, admit, accept. Part from it: expel, leave.",
+        no_args_is_help=True,
+    )
     for command in _COMMANDS:
         group.command()(command)
     app.add_typer(group, name="enroll")

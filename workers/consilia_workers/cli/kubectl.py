@@ -46,6 +46,22 @@ class Kubectl:
         """
         return json.loads(self._run("replace", "-f", "-", "-o", "json", given=document))  # type: ignore[no-any-return]
 
+    def list(self, kinds: str, selector: str) -> "list[Document]":
+        """All with these labels.
+
+        Raises:
+            RunError: kubectl is missing, or the API server says no.
+        """
+        return json.loads(self._run("get", kinds, "-l", selector, "-o", "json"))["items"]  # type: ignore[no-any-return]
+
+    def delete(self, kind: str, *names: str) -> None:
+        """And wait until they are gone.
+
+        Raises:
+            RunError: kubectl is missing, or the API server says no.
+        """
+        self._run("delete", kind, *names, "--ignore-not-found")
+
     def cluster(self) -> str | None:
         """What stands for the cluster for good; None where the caller may not know."""
         try:
