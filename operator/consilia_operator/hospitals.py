@@ -26,11 +26,14 @@ async def reconcile(context: Context, key: Key) -> float | None:
     """One look at one Hospital."""
     document = context.store.get(key)
     if document is None or document["metadata"].get("deletionTimestamp"):
+        context.metrics.forget_hospital(key.namespace, key.name)
         return None
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
     if is_member(document):
         findings, told = await members.look(context, document)
+        heard = any(each.type == "Available" and each.holds for each in findings)
+        context.metrics.hospital_available.labels(key.namespace, key.name).set(heard)
         status |= told | {"conditions": settle(before.get("conditions", ()), findings, generation, now())}
         await write_status(context, document, status)
         return members.LOOK_AGAIN

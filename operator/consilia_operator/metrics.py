@@ -44,7 +44,16 @@ class Metrics:
             "consilia_privacy_denials", "Offers that a hospital denied.", ["reason"], registry=registry
         )
         self.hub_connected = Gauge(
-            "consilia_hub_connected", "1 while a hospital follows its hub over the log.", registry=registry
+            "consilia_hub_connected",
+            "1 while a hospital in a cluster of its own follows its hub over the log, 0 while it cannot.",
+            ["hub"],
+            registry=registry,
+        )
+        self.hospital_available = Gauge(
+            "consilia_hospital_available",
+            "1 while a hospital in another cluster is heard of, 0 while it is not; for the hub.",
+            ["namespace", "hospital"],
+            registry=registry,
         )
         self.letters_refused = Counter(
             "consilia_letters_refused", "Letters between hub and hospital that were not believed.", ["reason"],
@@ -68,6 +77,11 @@ class Metrics:
             self.reconcile_seconds.labels(kind)
             for reason in ("Unavailable", "Refused", "Bug"):
                 self.reconcile_errors.labels(kind, reason)
+
+    def forget_hospital(self, namespace: str, hospital: str) -> None:
+        """There is no such Hospital any more."""
+        with suppress(KeyError):
+            self.hospital_available.remove(namespace, hospital)
 
     def forget_certificates(self, namespace: str) -> None:
         """That namespace has no managed Kafka any more."""

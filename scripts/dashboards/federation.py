@@ -183,6 +183,41 @@ HOSPITALS = Row(
     ),
 )
 
+CLUSTERS = Row(
+    "Hospitals in clusters of their own",
+    (
+        Panel(
+            kind="timeseries",
+            title="Hospitals heard of",
+            description="1 while a hospital in another cluster reports to its hub, 0 while it does not.",
+            queries=(
+                Query("min by (namespace, hospital) (consilia_hospital_available)", "{{hospital}} at {{namespace}}"),
+            ),
+            unit="none",
+            columns=8,
+            minimum=0,
+        ),
+        Panel(
+            kind="timeseries",
+            title="Hub followed",
+            description="1 while this hospital's operator follows its hub over the log, 0 while it cannot.",
+            queries=(Query("min by (namespace, hub) (consilia_hub_connected)", "{{hub}} from {{namespace}}"),),
+            unit="none",
+            columns=8,
+            minimum=0,
+        ),
+        Panel(
+            kind="timeseries",
+            title="Letters refused by reason",
+            description="Letters of hub or hospital that were not believed, within the span chosen above.",
+            queries=(Query(f"sum by (reason) (increase(consilia_letters_refused_total[{WINDOW}]))", "{{reason}}"),),
+            unit="none",
+            columns=8,
+            minimum=0,
+        ),
+    ),
+)
+
 GPUS = Row(
     "GPUs",
     (
@@ -304,5 +339,5 @@ FEDERATION = Dashboard(
     description="How the rounds go, what the hospitals do, and how the operator is. "
     "What to do about it: docs/guides/monitoring.md.",
     variables=(NAMESPACE, JOB),
-    rows=(NOW, ROUNDS, HOSPITALS, GPUS, OPERATOR),
+    rows=(NOW, ROUNDS, HOSPITALS, GPUS, CLUSTERS, OPERATOR),
 )

@@ -59,7 +59,9 @@ async def run(context: Context, namespace: str, connect: "Callable[[Link, Path],
     try:
         while True:
             try:
-                if link := await find(context.api, namespace, context.settings.proxy):
+                link = await find(context.api, namespace, context.settings.proxy)
+                context.metrics.hub_connected.clear()
+                if link:
                     await _follow(context, link, clerk, connect)
             except (ConsiliaError, OSError) as error:
                 logger.warning("the hub cannot be followed now: %s It is tried again.", error)
@@ -76,6 +78,7 @@ def _connect(link: Link, folder: Path) -> Log:
 
 async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[[Link, Path], Log]) -> None:
     """Until the link is another, or the log is away."""
+    connected = context.metrics.hub_connected.labels(link.hub)
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         mailbox = await clerk.have(
             lambda: Mailbox(connect(link, Path(folder)), topics.correspondent(link.hospital), link.identity)
@@ -84,7 +87,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
             agent = Agent(context, link, mailbox, clerk)
             await agent.recover()
             await agent.renew_papers()
-            context.metrics.hub_connected.set(1)
+            connected.set(1)
             logger.info("following the hub %s as %s", link.hub, link.hospital)
             looked = 0.0
             while not agent.handed_out:
@@ -97,7 +100,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
                 await agent.listen(_LISTENING)
                 await agent.tell()
         finally:
-            context.metrics.hub_connected.set(0)
+            connected.set(0)
             with suppress(ConsiliaError):
                 await asyncio.shield(clerk.have(mailbox.close))
 
