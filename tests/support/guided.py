@@ -67,6 +67,8 @@ class Reader:
         deadline = time.monotonic() + _PATIENCE
         while True:
             code, printed = self._at_a_terminal(step.command)
+            with (self.folder / "terminal.txt").open("a", encoding="utf-8") as terminal:
+                terminal.write(f"$ {step.command}\n{printed}")
             try:
                 compare(step, code, printed, where)
             except AssertionError:
