@@ -85,8 +85,8 @@ def ended(found: Document) -> Looked | None:
     """What the pod said at its end; None before it. Pure."""
     for container in found.get("status", {}).get("containerStatuses", ()):
         if end := container.get("state", {}).get("terminated"):
-            said = end.get("message", "").strip() or pods.last_words(container)
-            return Looked(end["exitCode"] == 0, said)
+            well, said = end["exitCode"] == 0, end.get("message", "").strip()
+            return Looked(well, said or f"the pod that looks for GPUs said nothing. {pods.last_words(container)}")
     return None
 
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from hospital_cluster import consilia, hospital_cluster, values_here
-from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, loader, our_images
+from hospital_cluster import hospital_cluster, values_here
+from hospital_life import account, lasting, occupant, of_the_release, task_of, verify
+from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
 from joining import JOIN_A_HUB, LEFT_OUT, OF_HOSPITALS, RUN_A_HUB, Pair, commands, reader
 from local_runs import run_here
 from needed import real_data
@@ -209,15 +210,6 @@ def test_the_hospitals_own_test_says_what_keeps_its_gpus_from_trainers(hospitals
     each.cluster.kubectl("wait", "jobs", "-l", "app.kubernetes.io/component=gpu-test", "--for=delete", "-n", STAFFED)
 
 
-def occupant():
-    """A pod that has the node's GPU."""
-    pod = loader("unused", next(each.tag for each in our_images() if each.name == "operator"))
-    (container,) = pod["spec"]["containers"]
-    del container["volumeMounts"], pod["spec"]["volumes"]
-    container["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
-    return pod | {"metadata": {"name": "occupant"}}
-
-
 def test_the_hub_sees_its_hospitals(hub, hospitals):
     for name in hospitals:
         status = hub.cluster.get("hospital", name, "-n", HUB)["status"]
@@ -244,22 +236,6 @@ def decided(pair, clusters, trained):
     return account(each)
 
 
-def task_of(each, job, seconds=60):
-    """The HospitalTask that came of a job, as soon as it is there."""
-    deadline = time.monotonic() + seconds
-    while True:
-        for task in each.cluster.get("hospitaltasks", "-n", each.name)["items"]:
-            if task["spec"]["job"]["name"] == job:
-                return task
-        assert time.monotonic() < deadline, f"{job} was not offered"
-        time.sleep(0.5)
-
-
-def account(each):
-    """What the Dataset's status says of its ledger."""
-    return each.cluster.get("dataset", "cardiology", "-n", each.name)["status"]
-
-
 def test_the_hospital_decides_on_what_the_hub_offers_and_its_ledger_pays(pair, decided):
     assert 0 < float(decided["spent"]) <= 1
     assert decided["ledgerEntries"] > 1
@@ -280,23 +256,6 @@ def waiting(pair, clusters, decided):
     name = task_of(each, "next-study")["metadata"]["name"]
     each.cluster.wait(f"hospitaltask/{name}", "jsonpath={.status.state}=OutsideHours", WALKED)
     return name
-
-
-def lasting(each, task):
-    """What must stay the same whatever happens to the release: keys, claims, Datasets, tasks; where the ledger ends."""
-    kinds = {
-        "secret": ("consilia-identity", "consilia-hub"),
-        "persistentvolumeclaim": ("consilia-ledger", "heart-records", "patients"),
-        "dataset": ("cardiology", "heart-disease"),
-        "hospitaltask": (task,),
-        "crd": ("datasets.consilia.dev", "hospitaltasks.consilia.dev"),
-    }
-    found = {
-        (kind, name): each.cluster.get(kind, name, "-n", each.name) for kind, names in kinds.items() for name in names
-    }
-    status = found["dataset", "cardiology"]["status"]
-    head = status["ledgerEntries"], status["ledgerHead"], status["spent"]
-    return {key: (one["metadata"]["uid"], one.get("data")) for key, one in found.items()} | {"head": head}
 
 
 def available(hub, name):
@@ -351,24 +310,6 @@ def test_after_that_it_is_the_same_hospital_with_the_same_ledger(clusters, hub, 
     assert float(now["spent"]) > float(head["spent"])
     verify(each, hub, tmp_path, head, now)
     hub.delete("next-study")
-
-
-def of_the_release(each):
-    """Everything in the cluster that Helm has made: kind and name."""
-    kinds = each.cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    listed = ",".join(kind for kind in kinds if not kind.startswith(("events", "componentstatuses")))
-    chosen = ("-A", "-l", "app.kubernetes.io/managed-by=Helm,app.kubernetes.io/part-of=consilia")
-    return {(one["kind"], one["metadata"]["name"]) for one in each.cluster.get(listed, *chosen)["items"]}
-
-
-def verify(each, hub, folder, *heads):
-    """By `consilia ledger verify`: all of it is signed with the key that the hub knows, and all heads are in it."""
-    where = ("exec", "deploy/consilia-ledger", "-n", each.name, "--")
-    (folder / "ledger.jsonl").write_text(each.cluster.kubectl(*where, "cat", "/state/ledger/ledger.jsonl"))
-    (folder / "key.pem").write_text(hub.cluster.get("hospital", each.name, "-n", HUB)["spec"]["publicKey"])
-    seen = [word for head in heads for word in ("--head", f"{head['ledgerEntries']}:{head['ledgerHead']}")]
-    said = consilia(each.cluster, "ledger", "verify", str(folder), "--key", str(folder / "key.pem"), *seen)
-    assert f"all {len(heads)} that were given" in said
 
 
 def test_no_connection_was_ever_opened_towards_a_hospital(hub, hospitals, trained):
