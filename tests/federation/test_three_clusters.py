@@ -15,9 +15,21 @@ import pytest
 import yaml
 from hospital_cluster import hospital_cluster, values_here
 from hospital_life import account, lasting, occupant, of_the_release, task_of, verify
-from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
+from installation import (
+    ENTRYPOINT,
+    HUB,
+    QUICK,
+    RESTRICTED,
+    Federation,
+    condition,
+    ended,
+    installed,
+    our_images,
+    round_reached,
+)
 from joining import JOIN_A_HUB, LEFT_OUT, OF_HOSPITALS, RUN_A_HUB, Pair, commands, reader
 from local_runs import run_here
+from mishaps import decide, kill_operator, offline, operator_away, round_of, until
 from needed import real_data
 from real_cluster import ours_or_skip
 
@@ -28,6 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 WALKED, STAFFED = "hungarian", "cleveland"
 HOSPITALS = (STAFFED, WALKED)
 SOURCE = {"persistentVolumeClaim": {"claimName": "patients"}}
+HUBS_OPERATOR = ("consilia-system", "consilia-operator")
 CRDS = ("datasets", "federatedjobs", "hospitals", "hospitaltasks")
 SIZES = {"aggregator": QUICK, "trainer": QUICK, "ledger": QUICK, "kafka": QUICK | {"limits": {"memory": "1Gi"}}}
 
@@ -223,6 +236,46 @@ def test_a_job_that_is_deleted_is_gone_there_too(hub, hospitals, trained):
     hub.delete("heart-disease")
     for name, each in hospitals.items():
         each.cluster.kubectl("wait", "hospitaltasks", "--all", "--for=delete", "-n", name, "--timeout=60s", timeout=90)
+
+
+def test_operators_die_and_a_cable_is_cut_in_the_middle_of_a_job_and_the_model_is_the_same(
+    hub, hospitals, trained, job, tmp_path
+):
+    wanted = job("bad-day")
+    wanted["spec"]["rounds"]["count"] = 60
+    hub.apply(wanted)
+    hub.until("bad-day", round_reached(3), 120)
+    one, other = hospitals[STAFFED], hospitals[WALKED]
+    with operator_away(hub.cluster, *HUBS_OPERATOR):
+        kill_operator(one.cluster, one.name, "consilia-hospital-operator")
+        before = round_of(other, "bad-day")
+        until(lambda: round_of(other, "bad-day") >= before + 5, "no round goes on without the hub's operator")
+        with offline(other):
+            time.sleep(20)  # longer than a session on the log lasts without a word
+    status = hub.until("bad-day", ended, 300)
+    assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
+    assert hub.model("bad-day") == run_here(tmp_path, wanted)
+    hub.delete("bad-day")
+
+
+def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospitals, trained, job):
+    wanted, (comes, goes) = job("come-and-go"), (hospitals[WALKED], hospitals[STAFFED])
+    wanted["spec"]["hospitals"] |= {"minReady": 1, "minUpdates": 1}
+    wanted["spec"]["rounds"] = {"count": 30, "deadlineSeconds": 5}
+    by_hand = json.dumps({"spec": {"approval": {"mode": "Manual"}}})
+    comes.cluster.kubectl("patch", "dataset", "heart-disease", "-n", comes.name, "--type=merge", "-p", by_hand)
+    hub.apply(wanted)
+    hub.until("come-and-go", round_reached(2), 120)
+    assert round_of(comes, "come-and-go") == 0
+    decide(comes, "come-and-go", "Approved")
+    until(lambda: round_of(comes, "come-and-go") > 0, "who approves later does not join")
+    decide(goes, "come-and-go", "Denied")
+    status = hub.until("come-and-go", ended, 300)
+    assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
+    assert status["roundsCompleted"] == 30
+    assert {each["name"]: each["state"] for each in status["hospitals"]} == {comes.name: "Done", goes.name: "Denied"}
+    assert round_of(goes, "come-and-go") < 30
+    hub.delete("come-and-go")
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,8 @@ class HospitalCluster:
     cluster: Cluster
     hub: Cluster
     folder: Path
+    device: str
+    """Its end of the cable to the hub."""
 
     @property
     def staff(self) -> Access:
@@ -94,6 +96,6 @@ def hospital_cluster(name: str, hub: Cluster, folder: Path) -> Iterator[Hospital
         one, other = hub.state, cluster.state
         device = network.join(hub.addresses, one.first.pid, cluster.addresses, other.first.pid)
         network.count_calls(other.first.pid, device)
-        found = HospitalCluster(name, cluster, hub, folder)
+        found = HospitalCluster(name, cluster, hub, folder, device)
         cluster.load(*(image.archive for image in our_images()))
         yield found
