@@ -262,7 +262,7 @@ def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospi
     wanted, (comes, goes) = job("come-and-go"), (hospitals[WALKED], hospitals[STAFFED])
     wanted["spec"]["hospitals"] |= {"minReady": 1, "minUpdates": 1}
     wanted["spec"]["rounds"] = {"count": 30, "deadlineSeconds": 5}
-    by_hand = json.dumps({"spec": {"approval": {"mode": "Manual"}}})
+    by_hand = json.dumps({"spec": {"approval": {"mode": "Manual", "tasks": None}}})
     comes.cluster.kubectl("patch", "dataset", "heart-disease", "-n", comes.name, "--type=merge", "-p", by_hand)
     hub.apply(wanted)
     hub.until("come-and-go", round_reached(2), 120)
