@@ -31,6 +31,7 @@ def problems(namespace: str, settings: Path, ask: Ask) -> Iterator[str]:
     told = OperatorSettings.load(settings)
     yield from _wrong_clock(ask)
     yield from _unusable(namespace, ask)
+    yield from _without_gpus(namespace, told, ask)
     try:
         link = _link(namespace, told, ask)
     except (ConsiliaError, OSError) as error:
@@ -38,7 +39,6 @@ def problems(namespace: str, settings: Path, ask: Ask) -> Iterator[str]:
         return
     yield from _unreachable(link)
     yield from _let_out(link, told)
-    yield from _without_gpus(namespace, told, ask)
 
 
 def _wrong_clock(ask: Ask) -> Iterator[str]:

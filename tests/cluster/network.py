@@ -116,7 +116,8 @@ def join(one: Addresses, first: int, other: Addresses, second: int) -> str:
     """
     own, theirs = f"to-{other.index}", f"to-{one.index}"
     here, there = enter(first), enter(second)
-    succeeds(*here, "ip", "link", "delete", own)  # an earlier one goes with its other end, in its own time
+    # A cable of an earlier cluster with that number, whose namespace is not gone yet.
+    succeeds(*here, "ip", "link", "delete", own)
     output(*here, "ip", "link", "add", own, "type", "veth", "peer", "name", theirs, "netns", str(second))
     output(*here, "ip", "link", "set", own, "up")
     output(*there, "ip", "link", "set", theirs, "up")

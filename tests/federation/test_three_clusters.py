@@ -7,29 +7,17 @@ on their cluster but what the guide has its administrator give them.
 import json
 import shutil
 import subprocess
-import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 from hospital_cluster import hospital_cluster, values_here
-from hospital_life import account, lasting, occupant, of_the_release, task_of, verify
-from installation import (
-    ENTRYPOINT,
-    HUB,
-    QUICK,
-    RESTRICTED,
-    Federation,
-    condition,
-    ended,
-    installed,
-    our_images,
-    round_reached,
-)
+from hospital_life import account, lasting, occupant, of_the_release, task_of, until_account, verify
+from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
 from joining import JOIN_A_HUB, LEFT_OUT, OF_HOSPITALS, RUN_A_HUB, Pair, commands, reader
 from local_runs import run_here
-from mishaps import decide, kill_operator, offline, operator_away, round_of, until
+from mishaps import decide, kill_operator, offline, operator_away, round_of, round_reached, until
 from needed import real_data
 from real_cluster import ours_or_skip
 
@@ -279,7 +267,7 @@ def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospi
 
 
 @pytest.fixture(scope="module")
-def decided(pair, clusters, trained):
+def decided(pair, clusters, hospitals):
     """The hub's own job, offered by its guide, put off and approved by the hospital's."""
     each = clusters[WALKED]
     pair.hub.follow(RUN_A_HUB, "Run jobs")
@@ -317,15 +305,22 @@ def available(hub, name):
 
 
 @pytest.fixture(scope="module")
-def changed(pair, clusters, hub, waiting):
-    """What lasted, before and after an upgrade and a rollback, by which the hub goes on hearing of the hospital."""
+def seen(clusters, waiting):
+    """Where the ledger ended, as somebody outside has noted it down from time to time."""
+    return [account(clusters[WALKED])]
+
+
+@pytest.fixture(scope="module")
+def changed(pair, clusters, waiting, seen):
+    """What lasts, before an upgrade and after it was rolled back."""
     each = clusters[WALKED]
     before = lasting(each, waiting)
     pair.hospital.follow(JOIN_A_HUB, "Change and upgrade")
+    seen.append(account(each))
     return before, lasting(each, waiting)
 
 
-def test_upgraded_and_rolled_back_the_hospital_goes_on_with_all_it_had(pair, clusters, hub, changed):
+def test_upgraded_and_rolled_back_the_hospital_goes_on_with_all_it_had(clusters, hub, changed):
     before, after = changed
     assert after == before
     clusters[WALKED].cluster.helm("test", "consilia-hospital", "--namespace", WALKED, "--timeout=2m")
@@ -333,35 +328,33 @@ def test_upgraded_and_rolled_back_the_hospital_goes_on_with_all_it_had(pair, clu
 
 
 @pytest.fixture(scope="module")
-def returned(pair, clusters, hub, waiting, changed):
-    """What Helm has left of the release; what lasted before, between and after; what the ledger said before."""
+def returned(pair, clusters, waiting, changed, seen):
+    """What Helm has left of the release when it was uninstalled; what lasts, before that, after it, and afterwards."""
     each = clusters[WALKED]
     pair.hospital.follow(JOIN_A_HUB, "Look after it")
-    said, before = account(each), lasting(each, waiting)
+    seen.append(account(each))
+    before = lasting(each, waiting)
     pair.hospital.follow(JOIN_A_HUB, "Stop, and come back")
     left, between = of_the_release(each), lasting(each, waiting)
     pair.hospital.follow(JOIN_A_HUB, "Install", "^helm install")
-    return left, (before, between, lasting(each, waiting)), said
+    return left, (before, between, lasting(each, waiting))
 
 
 def test_uninstalled_it_leaves_what_must_last_and_nothing_else_and_installed_again_it_has_it(returned):
-    left, (before, between, after), _ = returned
+    left, (before, between, after) = returned
     assert left == {("CustomResourceDefinition", f"{each}.consilia.dev") for each in CRDS}
     assert before == between == after
 
 
-def test_after_that_it_is_the_same_hospital_with_the_same_ledger(clusters, hub, returned, tmp_path):
-    each, (*_, head) = clusters[WALKED], returned
+def test_after_that_it_is_the_same_hospital_with_the_same_ledger(clusters, hub, returned, seen, tmp_path):
+    each = clusters[WALKED]
     available(hub, WALKED)
     at_any_hour = json.dumps({"spec": {"approval": {"hours": None}}})
     each.cluster.kubectl("patch", "dataset", "cardiology", "-n", WALKED, "--type=merge", "-p", at_any_hour)
     assert condition(hub.until("next-study", ended), "Succeeded")["status"] == "True"
-    deadline = time.monotonic() + 60
-    while (now := account(each))["reserved"] != "0" or now["ledgerEntries"] <= head["ledgerEntries"]:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.5)
-    assert float(now["spent"]) > float(head["spent"])
-    verify(each, hub, tmp_path, head, now)
+    now = until_account(each, lambda found: found["reserved"] == "0" and found["ledgerHead"] != seen[-1]["ledgerHead"])
+    assert float(now["spent"]) > float(seen[-1]["spent"])
+    verify(each, hub, tmp_path, *seen, now)
     hub.delete("next-study")
 
 

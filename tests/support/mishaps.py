@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from hospital_cluster import HospitalCluster
+from installation import round_reached
 
 from tests.cluster import network
 from tests.cluster.access import Access
 
+__all__ = ["decide", "kill_operator", "offline", "operator_away", "round_of", "round_reached", "until"]
 Document = dict[str, Any]
 
 

@@ -73,11 +73,6 @@ def blocks_under(page: Path, heading: str) -> list[Block]:
     return [block for block in blocks_of(page) if begin < block.line < end]
 
 
-def headings_of(page: Path) -> list[str]:
-    """The page's headings, in order."""
-    return re.findall(r"^#+ (.+)$", _blanked(page), re.MULTILINE)
-
-
 def _blanked(page: Path) -> str:
     """The page with every character of its fenced blocks a space: what is a comment there is no heading."""
     return _FENCE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text_of(page))
