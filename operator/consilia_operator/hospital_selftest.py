@@ -14,6 +14,7 @@ from consilia.kafka.diagnosis import diagnose
 from consilia.kafka.settings import KafkaSettings
 from consilia.wire.correspondence import SKEW_SECONDS
 from consilia.wire.identity import Identity
+from consilia_operator import gpu_selftest
 from consilia_operator.conditions import condition
 from consilia_operator.correspondence.link import Link, by_way_of, read
 from consilia_operator.isolation import lets_out, way_out
@@ -30,6 +31,7 @@ def problems(namespace: str, settings: Path, ask: Ask) -> Iterator[str]:
     told = OperatorSettings.load(settings)
     yield from _wrong_clock(ask)
     yield from _unusable(namespace, ask)
+    yield from _without_gpus(namespace, told, ask)
     try:
         link = _link(namespace, told, ask)
     except (ConsiliaError, OSError) as error:
@@ -104,3 +106,14 @@ def _let_out(link: Link, told: OperatorSettings) -> Iterator[str]:
             "this cluster does not enforce NetworkPolicies: its pods reach what no policy allows. Install a CNI plugin "
             "that does. Until then jobs without differential privacy are not let in, unless operator.isolation=Ignored."
         )
+
+
+def _without_gpus(namespace: str, told: OperatorSettings, ask: Ask) -> Iterator[str]:
+    """Only where the hospital says that it has some. What is seen is told in any case."""
+    if not told.gpu_test.gpus:
+        return
+    looked = gpu_selftest.look(namespace, told, ask)
+    if looked.well:
+        print(looked.said)  # noqa: T201
+    else:
+        yield looked.said

@@ -9,11 +9,11 @@ import http.client
 import json
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 from urllib.request import Request, urlopen
 
 API_SERVER = "https://kubernetes.default.svc"
@@ -26,8 +26,13 @@ _SECONDS = 10.0
 Json = dict[str, Any]
 DATE = "date of the answer"
 """Among what `asking` gives: when the API server answered, by its own clock (HTTP's Date)."""
-Ask = Callable[[str, Json | None], Json]
-"""Puts one question to the API server: a path, and what to post if anything."""
+
+
+class Ask(Protocol):
+    """Puts one question to the API server: a path, and what to post if anything."""
+
+    def __call__(self, path: str, body: Json | None, *, method: str | None = None) -> Json:
+        """Its answer. Raises: OSError: it says no, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +130,11 @@ def asking(server: str, account: Path) -> Ask:
     token = (account / "token").read_text(encoding="utf-8").strip()
     trust = ssl.create_default_context(cafile=str(account / "ca.crt"))
 
-    def ask(path: str, body: Json | None) -> Json:
+    def ask(path: str, body: Json | None, *, method: str | None = None) -> Json:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body is not None else None
-        with urlopen(Request(server + path, data, headers), timeout=_SECONDS, context=trust) as answer:  # noqa: S310
+        asked = Request(server + path, data, headers, method=method)  # noqa: S310
+        with urlopen(asked, timeout=_SECONDS, context=trust) as answer:  # noqa: S310
             found: Json = json.load(answer)
             found[DATE] = answer.headers["Date"]
             return found

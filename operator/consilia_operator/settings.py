@@ -118,6 +118,28 @@ class OutboundProxy(Section):
     )
 
 
+class GpuTest(Section):
+    """What `helm test` asks for to see whether PyTorch can use GPUs here."""
+
+    gpus: int = Field(
+        default=0, ge=0, le=64, description="So many `nvidia.com/gpu`, in one pod as a trainer's. 0: it does not look."
+    )
+    runtime_class_name: str | None = Field(
+        default=None, description="The RuntimeClass by which containers get GPUs here. Default: the nodes' own."
+    )
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Nodes that it is tried on.")
+    tolerations: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Taints of these nodes, as a pod's `tolerations` has them."
+    )
+    seconds: int = Field(
+        default=180,
+        ge=5,
+        le=3600,
+        description="How long it may take until the pod has a GPU, its image is fetched and PyTorch has computed. Give "
+        "`helm test` a longer `--timeout` than that.",
+    )
+
+
 class MonitoringPeers(Section):
     """Who may read the metrics of what the operator makes."""
 
@@ -151,6 +173,9 @@ class OperatorSettings(Section):
         default="Required",
         description="What a hospital with a cluster of its own does where NetworkPolicies are not enforced: `Required` "
         "lets no job in without differential privacy, `Ignored` does.",
+    )
+    gpu_test: GpuTest = Field(
+        default=GpuTest(), description="What `helm test` asks for to see whether PyTorch can use GPUs here."
     )
     monitoring: MonitoringPeers = Field(default=MonitoringPeers(), description="Who may read metrics.")
     cluster_domain: str = Field(default="cluster.local", description="The cluster's DNS domain.")

@@ -82,7 +82,11 @@ def test_every_setting_of_the_operator_can_be_set(tmp_path):
     }
     assert all(CHANGED[name] != value for name, value in ChartValues().operator.model_dump(by_alias=True).items())
     found = loaded(tmp_path, {"operator": CHANGED, "watchNamespaces": ["hub", "riverside"]}).as_document()
-    hospitals = {"isolation": "Required", "proxy": {"secret": "consilia-proxy"}}
+    hospitals = {
+        "isolation": "Required",
+        "proxy": {"secret": "consilia-proxy"},
+        "gpuTest": {"gpus": 0, "nodeSelector": {}, "tolerations": [], "seconds": 180},
+    }
     assert found == CHANGED | hospitals | {
         "namespaces": ["hub", "riverside"],
         "images": IMAGES | {"pullPolicy": "IfNotPresent", "pullSecrets": []},

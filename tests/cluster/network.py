@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.cluster.addresses import COUNT, Addresses
 from tests.cluster.commands import output, succeeds
@@ -114,6 +116,8 @@ def join(one: Addresses, first: int, other: Addresses, second: int) -> str:
     """
     own, theirs = f"to-{other.index}", f"to-{one.index}"
     here, there = enter(first), enter(second)
+    # A cable of an earlier cluster with that number, whose namespace is not gone yet.
+    succeeds(*here, "ip", "link", "delete", own)
     output(*here, "ip", "link", "add", own, "type", "veth", "peer", "name", theirs, "netns", str(second))
     output(*here, "ip", "link", "set", own, "up")
     output(*there, "ip", "link", "set", theirs, "up")
@@ -121,6 +125,26 @@ def join(one: Addresses, first: int, other: Addresses, second: int) -> str:
     output(*there, "ip", "route", "add", str(one.node(0)), "dev", theirs, "src", str(other.node(0)))
     output(*here, "ip", "route", "add", str(other.pods), "via", str(other.node(0)), "dev", own)
     return theirs
+
+
+_CUT = "consilia_cut"
+
+
+@contextmanager
+def cut(pid: int, device: str) -> Iterator[None]:
+    """Within the block nothing arrives at a node through a device: as if the cable were cut, for both ends."""
+    inside = enter(pid)
+    drop = f"""table inet {_CUT} {{
+  chain arriving {{
+    type filter hook prerouting priority -500; policy accept;
+    iifname "{device}" drop
+  }}
+}}"""
+    output(*inside, "nft", drop)
+    try:
+        yield
+    finally:
+        output(*inside, "nft", "delete", "table", "inet", _CUT)
 
 
 _TABLE = "consilia_inbound"

@@ -1,7 +1,7 @@
 """What counts as the output that a page promises."""
 
 import pytest
-from pages import Block, Step, steps_of
+from pages import Block, Step, blocks_under, steps_of
 from walking import alike, says
 
 
@@ -45,3 +45,10 @@ def test_lines_are_compared_in_order_and_none_is_passed_over_unsaid(expected, pr
 def test_a_console_block_is_commands_with_their_output():
     block = Block(language="console", title=None, line=1, text="$ cat <<END\na\nEND\na\n$ true\n")
     assert steps_of(block) == [Step(command="cat <<END\na\nEND", output=("a",)), Step(command="true", output=())]
+
+
+def test_a_section_ends_at_the_next_heading_and_comments_in_blocks_are_none(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One\n```sh\n# Two\n```\n\n## Two\n```console\n$ a\n```\n### Three\n```console\n$ b\n```\n")
+    assert [block.text for block in blocks_under(page, "Two")] == ["$ a\n"]
+    assert [block.text for block in blocks_under(page, "One")] == ["# Two\n"]

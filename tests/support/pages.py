@@ -1,6 +1,7 @@
 """The documentation as its readers meet it: pages, headings, links, tables, files to save and commands to type."""
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,22 @@ def blocks_of(page: Path) -> Iterator[Block]:
     for found in _FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
         yield Block(language=found["language"], title=found["title"], text=found["text"], line=line)
+
+
+def blocks_under(page: Path, heading: str) -> list[Block]:
+    """The blocks of one section: from its heading to the next, whatever its level."""
+    heads = [
+        (text_of(page).count("\n", 0, found.start()) + 1, found[1])
+        for found in re.finditer(r"^#+ (.+)$", _blanked(page), re.MULTILINE)
+    ]
+    begin = next(line for line, title in heads if title == heading)
+    end = next((line for line, _ in heads if line > begin), sys.maxsize)
+    return [block for block in blocks_of(page) if begin < block.line < end]
+
+
+def _blanked(page: Path) -> str:
+    """The page with every character of its fenced blocks a space: what is a comment there is no heading."""
+    return _FENCE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text_of(page))
 
 
 def anchors_of(page: Path) -> set[str]:

@@ -42,8 +42,12 @@ def take(step: Step, folder: Path, where: str) -> None:
         ["bash", "-c", step.command], cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
         check=False,
     )  # fmt: skip
-    printed = done.stdout + done.stderr
-    assert done.returncode == 0, f"{where}: {step.command}\n{printed}"
+    compare(step, done.returncode, done.stdout + done.stderr, where)
+
+
+def compare(step: Step, code: int, printed: str, where: str) -> None:
+    """See that a command did its work, and printed what the page shows, if it shows anything."""
+    assert code == 0, f"{where}: {step.command}\n{printed}"
     if step.output:
         assert says(step.output, printed.splitlines()), f"{where}: {step.command} prints\n{printed}"
 

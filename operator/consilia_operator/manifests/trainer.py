@@ -115,7 +115,7 @@ def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
         name=TRAINER,
         image=task.task.image or settings.images.worker,
         arguments=(TRAINER, pod.SETTINGS_FILE),
-        resources=_with_gpus(settings.sizes.trainer, task.gpu),
+        resources=with_gpus(settings.sizes.trainer, task.gpu),
         mounts=(
             pod.config("config", pod.CONFIG, name, name_of(name)),
             pod.secret("identity", pod.IDENTITY_FOLDER, IDENTITY),
@@ -130,7 +130,7 @@ def _template(parts: TrainerParts, settings: OperatorSettings) -> Document:
     return merge(task.pod_template, own) if task.pod_template else own
 
 
-def _with_gpus(sizes: Resources, gpus: int) -> Resources:
+def with_gpus(sizes: Resources, gpus: int) -> Resources:
     """Extended resources are asked for by their limit alone; Kubernetes makes it the request."""
     if not gpus:
         return sizes

@@ -1,0 +1,68 @@
+"""What happens to a federation of several clusters on a bad day: operators away, cables cut, people who decide anew."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hospital_cluster import HospitalCluster
+from installation import round_reached
+
+from tests.cluster import network
+from tests.cluster.access import Access
+
+__all__ = ["decide", "kill_operator", "offline", "operator_away", "round_of", "round_reached", "until"]
+Document = dict[str, Any]
+
+
+def until(done: Callable[[], object], problem: str, seconds: float = 120) -> None:
+    """Ask until the answer is yes."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, problem
+        time.sleep(0.5)
+
+
+def kill_operator(cluster: Access, namespace: str, deployment: str) -> None:
+    """At once, and without a word; its Deployment makes another one."""
+    selector = f"app.kubernetes.io/instance={deployment.removesuffix('-operator')},app.kubernetes.io/component=operator"
+    cluster.kubectl("delete", "pods", "-l", selector, "-n", namespace, "--grace-period=0", "--force")
+
+
+@contextmanager
+def operator_away(cluster: Access, namespace: str, deployment: str) -> Iterator[None]:
+    """Within the block there is none; afterwards there is one that is ready."""
+    one = cluster.get("deployment", deployment, "-n", namespace)["spec"]["replicas"]
+    cluster.kubectl("scale", f"deployment/{deployment}", "--replicas=0", "-n", namespace)
+    kill_operator(cluster, namespace, deployment)
+    try:
+        yield
+    finally:
+        cluster.kubectl("scale", f"deployment/{deployment}", f"--replicas={one}", "-n", namespace)
+        cluster.kubectl("rollout", "status", f"deployment/{deployment}", "-n", namespace, "--timeout=120s")
+
+
+@contextmanager
+def offline(hospital: HospitalCluster) -> Iterator[None]:
+    """Within the block the hospital reaches nobody."""
+    with network.cut(hospital.cluster.state.first.pid, hospital.device):
+        yield
+
+
+def task_of(hospital: HospitalCluster, job: str) -> Document:
+    """The hospital's own object of a job; empty while there is none."""
+    tasks = hospital.cluster.get("hospitaltasks", "-n", hospital.name)["items"]
+    return next((each for each in tasks if each["spec"]["job"]["name"] == job), {})
+
+
+def round_of(hospital: HospitalCluster, job: str) -> int:
+    """The last round that it has sent an update for."""
+    return int(task_of(hospital, job).get("status", {}).get("round", 0))
+
+
+def decide(hospital: HospitalCluster, job: str, decision: str) -> None:
+    """What somebody at the hospital says to a job."""
+    patch = json.dumps({"spec": {"decision": decision}})
+    name = task_of(hospital, job)["metadata"]["name"]
+    hospital.staff.kubectl("patch", "hospitaltask", name, "-n", hospital.name, "--type=merge", "-p", patch)
