@@ -1,6 +1,7 @@
 """The real API server takes all that the transports make, changes nothing in it, and finds its pods restricted."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from consilia_operator import kinds
 from consilia_operator.api_server import ApiServer
 from consilia_operator.kinds import CERTIFICATE, STATEFUL_SET, STRIMZI_KAFKA, STRIMZI_USER
 from consilia_operator.names import KAFKA
+from consilia_operator.settings import Outside
+from consilia_operator.transport import strimzi_outside
+from consilia_operator.transport.authorities import Authorities
 from consilia_operator.transport.managed import Managed
 from consilia_operator.transport.managed_objects import documents
 from consilia_operator.transport.managed_plan import Plan
@@ -120,6 +124,18 @@ def test_every_resource_for_strimzi_is_taken_by_its_own_definitions_with_their_r
     assert [(each["kind"], refusal(server, each)) for each in made if refusal(server, each)] == []
     broken = made[0] | {"spec": made[0]["spec"] | {"unheardOf": 1}}
     assert "unheardOf" in refusal(server, broken)
+
+
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_every_resource_for_members_is_taken_too(server, namespace, kind):
+    place, authorities = Place(namespace=namespace, cluster="events"), Authorities.begin(datetime.now(UTC))
+    outside = Outside(log="Strimzi", type=kind, host="kafka-{broker}.hub.example", port=30093)
+    made = [*kafka(place, "tls", [strimzi_outside.listener(outside)])]
+    made += strimzi_outside.clients_ca(place, authorities, None, None)
+    made += [strimzi_outside.member(place, namespace, "riverside")]
+    made += [strimzi_outside.correspondent(place, namespace, login) for login in ("scram-sha-512", "tls")]
+    made += strimzi_outside.letters(place, namespace, "riverside")
+    assert [(each["kind"], refusal(server, each)) for each in made if refusal(server, each)] == []
 
 
 def test_what_is_asked_of_strimzi_again_changes_nothing(server, namespace):
