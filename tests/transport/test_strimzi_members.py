@@ -10,7 +10,7 @@ from api_server_in_memory import ApiServerInMemory
 from cryptography import x509
 from strimzi_by_hand import a_kafka, shared_with, with_a_door
 from structural import complaints, definitions
-from transports import HUB, OPERATOR, Clock, federated_job, operator_settings, surroundings, waits_for
+from transports import HUB, Clock, federated_job, surroundings, waits_for
 
 from consilia.api import FederatedJob
 from consilia.certificates import new_key, request_certificate
@@ -19,9 +19,7 @@ from consilia_operator.kinds import SECRET, STRIMZI_KAFKA, STRIMZI_TOPIC, STRIMZ
 from consilia_operator.settings import Outside
 from consilia_operator.transport import strimzi_outside
 from consilia_operator.transport.authorities import Authorities, parse_bundle
-from consilia_operator.transport.choosing import Transports
 from consilia_operator.transport.interface import Credentials, GoneJob, NotReady, Ready
-from consilia_operator.transport.managed_plan import Plan
 from consilia_operator.transport.membership import Membership
 from consilia_operator.transport.secrets import decoded, encoded
 from consilia_operator.transport.strimzi import Strimzi
@@ -301,6 +299,8 @@ def test_two_hubs_do_not_write_on_one_kafka():
         answer = asyncio.run(world.transport.own_way(HUB))
         strimzi_by_hand.answer(world.api)
     assert "another hub's" in waits_for(answer, "KafkaUserTaken").message
+    assert waits_for(world.ask("riverside"), "KafkaUserTaken") == answer
+    assert world.user("riverside") is None
 
 
 def their_world(*believed, **changes):
@@ -377,45 +377,3 @@ def test_another_namespaces_kafka_must_say_so_itself(there, reason):
 )
 def test_a_door_that_asks_for_no_certificate_is_none(changes, reason):
     waits_for(their_world(None, **changes).ask("riverside"), reason)
-
-
-def transports(outside):
-    api = ApiServerInMemory()
-    return Transports(api, operator_settings(outside=outside), OPERATOR), api
-
-
-OVER = {
-    "nothing": None,
-    "managed": {"managed": {}},
-    "this": {"strimzi": {"cluster": "events"}},
-    "this by name": {"strimzi": {"cluster": "events", "namespace": HUB}},
-    "another": {"strimzi": {"cluster": "another"}},
-    "far": {"strimzi": {"cluster": "events", "namespace": "kafka"}},
-    "external": {"external": {"bootstrapServers": ["k.example:9093"]}},
-}
-
-
-@pytest.mark.parametrize(
-    ("outside", "over", "lets_in"),
-    [
-        *(({}, over, over in {"nothing", "managed"}) for over in OVER),
-        *((BY_NODE, over, over.startswith("this")) for over in OVER),
-        *((THEIRS, over, over == "far") for over in OVER),
-    ],
-)
-def test_a_job_with_members_runs_over_the_hubs_log_or_not_at_all(outside, over, lets_in):
-    chosen, api = transports(outside)
-    document = federated_job(transport=OVER[over])
-    answer = asyncio.run(chosen.prepare(document, (), ("riverside",)))
-    if lets_in:
-        assert getattr(answer, "reason", "") != "MembersElsewhere"
-        return
-    assert waits_for(answer, "MembersElsewhere").permanent
-    assert "riverside" in answer.message
-    assert api.calls == [], "nothing was begun"
-    alone = asyncio.run(chosen.prepare(document, ("lakeside",), ()))
-    assert getattr(alone, "reason", "") != "MembersElsewhere"
-
-
-def test_managed_kafka_has_no_door_where_the_log_is_strimzis():
-    assert Plan.wanted(HUB, None, operator_settings(outside=BY_NODE)).members == ()

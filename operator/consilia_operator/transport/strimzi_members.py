@@ -67,7 +67,8 @@ class StrimziMembers:
         if door.listener.login != "tls":
             return strimzi_answers.door_unfit(door.place.namespace, door.place.cluster)
         certificate = certificate_for(door.authorities, request, hospital, before, self._around.now())
-        if waiting := await self._enrol(hub, door.place, hospital):
+        waiting = await self._if_taken(hub, door) or await self._enrol(hub, door.place, hospital)
+        if waiting:
             return waiting
         servers = door.listener.advertised or door.listener.servers
         answer = Membership(servers=servers, trust=door.listener.trust, certificate=certificate)
@@ -79,10 +80,11 @@ class StrimziMembers:
     async def _door(self, hub: str, name: str) -> _Door | NotReady:
         place = strimzi_outside.place_of(self._around.settings, hub)
         assert place is not None, "somebody else's log is asked of somebody else"
+        # First, for whoever owns the Kafka needs its certificate.
+        authorities = await self._places.authorities(hub)
         kafka = await self._places.kafka(hub, place, name)
         if isinstance(kafka, NotReady):
             return kafka
-        authorities = await self._places.authorities(hub)
         if refused := await self._places.refusal(hub, place, kafka, authorities):
             return refused
         listener = listener_of(kafka, name)
@@ -117,16 +119,20 @@ class StrimziMembers:
         door = await self._door(hub, self._around.settings.outside.strimzi.own_listener)
         if isinstance(door, NotReady):
             return door
-        user = strimzi_outside.correspondent(door.place, hub, door.listener.login)
-        there = await self._cluster.get(STRIMZI_USER, door.place.namespace, topics.HUB)
-        if there and not is_ours(there, user):
-            return strimzi_answers.other_hub(user)
-        made = await self._cluster.apply(user)
+        if taken := await self._if_taken(hub, door):
+            return taken
+        made = await self._cluster.apply(strimzi_outside.correspondent(door.place, hub, door.listener.login))
         if waiting := _first_waiting([made]):
             return waiting
         if door.listener.login == "tls":
             return await self._by_certificate(hub, door)
         return await self._by_password(door, made)
+
+    async def _if_taken(self, hub: str, door: _Door) -> NotReady | None:
+        """Whether the Kafka is another hub's log."""
+        user = strimzi_outside.correspondent(door.place, hub, door.listener.login)
+        there = await self._cluster.get(STRIMZI_USER, door.place.namespace, topics.HUB)
+        return strimzi_answers.other_hub(user) if there and not is_ours(there, user) else None
 
     async def _by_password(self, door: _Door, user: Document) -> Credentials | NotReady:
         name = str(user["status"].get("secret", topics.HUB))
