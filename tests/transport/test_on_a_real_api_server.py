@@ -11,9 +11,10 @@ from kubernetes.aio import client
 from transports import OPERATOR, Clock, federated_job, operator_settings, surroundings, waits_for
 
 from consilia.api.infrastructure import ManagedTransport
+from consilia.certificates import new_key, request_certificate
 from consilia_operator import kinds
 from consilia_operator.api_server import ApiServer
-from consilia_operator.kinds import CERTIFICATE, STATEFUL_SET, STRIMZI_KAFKA, STRIMZI_USER
+from consilia_operator.kinds import CERTIFICATE, SECRET, STATEFUL_SET, STRIMZI_KAFKA, STRIMZI_TOPIC, STRIMZI_USER
 from consilia_operator.names import KAFKA
 from consilia_operator.settings import Outside
 from consilia_operator.transport import strimzi_outside
@@ -162,6 +163,45 @@ def test_what_is_asked_of_strimzi_again_changes_nothing(server, namespace):
     through(server, again)
     assert generations(server, namespace) == first
     assert set(first.values()) == {1}
+
+
+def test_a_member_that_is_admitted_again_and_by_another_operator_changes_nothing_and_is_expelled(server, namespace):
+    outside = {"log": "Strimzi", "strimzi": {"cluster": "events"}, "type": "NodePort", "host": "hub.example"}
+    clock, request = Clock(), request_certificate(new_key(), "riverside")
+    clock.now = datetime.now(UTC)
+
+    async def look(api, before=None):
+        return await Strimzi(api, surroundings(clock, outside=outside)).admit(namespace, "riverside", request, before)
+
+    async def answer(api):
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        for kind in (STRIMZI_USER, STRIMZI_TOPIC):
+            for each in await api.list(kind, namespace):
+                await api.write_status(each, ready)
+        found = await api.get(STRIMZI_KAFKA, namespace, "events")
+        listeners = [
+            {"name": each, "bootstrapServers": "events:9093", "certificates": ["PEM"]} for each in ("tls", "members")
+        ]
+        await api.write_status(found, ready | {"listeners": listeners})
+
+    async def made(api):
+        kinds_made = (STRIMZI_USER, STRIMZI_TOPIC, STRIMZI_KAFKA)
+        found = [each for kind in kinds_made for each in await api.list(kind, namespace)]
+        names = ("events-clients-ca", "events-clients-ca-cert", "consilia-kafka-members-ca")
+        found += [await api.get(SECRET, namespace, name) for name in names]
+        return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in found}
+
+    async def story(api):
+        waits_for(await look(api), "StrimziKafkaStarting")
+        await answer(api)
+        waits_for(await look(api), "KafkaUserPending")
+        await answer(api)
+        member, before = await look(api), await made(api)
+        assert (await look(api, member.certificate), await made(api)) == (member, before)
+        await Strimzi(api, surroundings(clock, outside=outside)).expel(namespace, "riverside")
+        assert "riverside" not in await made(api)
+
+    through(server, story)
 
 
 def test_what_is_not_installed_is_not_there(server):
