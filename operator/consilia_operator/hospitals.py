@@ -26,6 +26,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     """One look at one Hospital."""
     document = context.store.get(key)
     if document is None or document["metadata"].get("deletionTimestamp"):
+        await members.let_go(context, key)
         return None
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
