@@ -188,6 +188,16 @@ def member_rules(hospital: str, principal: str) -> tuple[AclRule, ...]:
     )
 
 
+def hub_rules(principal: str) -> tuple[AclRule, ...]:
+    """All that a hub's operator needs to correspond with its hospitals, where it is no super user."""
+    writer = Resource(kind=Kind.TRANSACTIONAL_ID, name=topics.HUB)
+    return (
+        *_grant(principal, _prefix(Kind.TOPIC, topics.offers("")), _OFFER),
+        *_grant(principal, _prefix(Kind.TOPIC, topics.reports("")), _HEED),
+        *_grant(principal, writer, _ONE_HUB),
+    )
+
+
 _Reasons = Mapping[Operation, str]
 
 _WATCH: _Reasons = {Operation.READ: "Follows the job from outside."}
@@ -197,6 +207,12 @@ _HEAR: _Reasons = {Operation.READ: "Hears which round is open, and how it ended.
 _FETCH: _Reasons = {Operation.READ: "Fetches the global model."}
 _LISTEN: _Reasons = {Operation.READ: "Hears which jobs it is offered."}
 _REPORT: _Reasons = {Operation.WRITE: "Tells the hub that it is there, and what came of the offers."}
+_OFFER: _Reasons = {
+    Operation.READ: "Knows after a restart what it has offered.",
+    Operation.WRITE: "Offers jobs, and the hospital's way to the log.",
+}
+_HEED: _Reasons = {Operation.READ: "Hears that hospitals are there, and what came of the offers."}
+_ONE_HUB: _Reasons = {Operation.WRITE: "Offers whole or not at all; the newest process takes over."}
 _ONE_CORRESPONDENT: _Reasons = {Operation.WRITE: "Tells it whole or not at all; the newest process takes over."}
 _MADE: _Reasons = {
     Operation.CREATE: "Makes the topic when the job begins.",

@@ -27,6 +27,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     document = context.store.get(key)
     if document is None or document["metadata"].get("deletionTimestamp"):
         context.metrics.forget_hospital(key.namespace, key.name)
+        await members.let_go(context, key)
         return None
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}

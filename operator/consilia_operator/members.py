@@ -13,11 +13,12 @@ from consilia.wire.correspondence import Report
 from consilia_operator.conditions import Finding, condition, holds, moment, timestamp
 from consilia_operator.context import Context
 from consilia_operator.correspondence.hub import hub_identity, is_member
+from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
 from consilia_operator.manifests.aggregator import AGGREGATOR
 from consilia_operator.names import HOSPITAL as HOSPITAL_LABEL
 from consilia_operator.names import child, labels, owner_reference
-from consilia_operator.store import Document
+from consilia_operator.store import Document, Key
 from consilia_operator.transport.interface import NotReady
 from consilia_operator.transport.membership import as_bundle
 
@@ -42,6 +43,11 @@ async def look(context: Context, document: Document) -> tuple[Sequence[Finding],
         waiting = await _admit(context, document)
     except IdentityError as error:
         waiting = Finding("Joined", False, "RequestRefused", str(error))
+    except Conflict:
+        raise
+    except ApiRefused as error:
+        message = f"The API server does not let the operator admit it: {error}"
+        waiting = Finding("Joined", False, "Refused", message)
     if waiting:
         return [waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")], {}
     heard = context.desks.report(namespace, name)
@@ -51,6 +57,13 @@ async def look(context: Context, document: Document) -> tuple[Sequence[Finding],
     await _take_request(context, document, report)
     joined = Finding("Joined", True, "Reported", "It follows this hub.")
     return [joined, _available(report, at)], _told(document, report, at)
+
+
+async def let_go(context: Context, key: Key) -> None:
+    """A Hospital that is no more has no rights, either; one that went while no operator ran is not known here."""
+    if context.desks.hands_out(key.namespace, key.name):
+        await context.transport.expel(key.namespace, key.name)
+        context.desks.forget(key.namespace, key.name)
 
 
 def _refused(context: Context, document: Document) -> Finding | None:

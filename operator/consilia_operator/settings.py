@@ -14,6 +14,8 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 Issuing = Literal["Builtin", "CertManager"]
 Resources = dict[Literal["requests", "limits"], dict[str, str]]
 Port = Annotated[int, Field(ge=1, le=65535)]
+ListenerName = Annotated[str, Field(pattern=r"^[a-z0-9]{1,11}$")]
+"""As Strimzi has it."""
 
 
 class Section(BaseModel):
@@ -83,11 +85,36 @@ class Certificates(Section):
     )
 
 
-class Outside(Section):
-    """How hospitals in other clusters reach managed Kafka."""
+class OutsideStrimzi(Section):
+    """The Kafka of Strimzi's over which hub and hospitals in other clusters correspond."""
 
+    cluster: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)] = Field(
+        default="consilia", description="Name of the `Kafka` resource; it is made if the hub's namespace has none."
+    )
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None = Field(
+        default=None, description="Its namespace, where it is somebody else's. Default: the hub's."
+    )
+    listener: ListenerName = Field(
+        default="members", description="Name of the listener that hospitals call: `tls: true`, authentication `tls`."
+    )
+    own_listener: ListenerName = Field(
+        default="tls", description="Name of the listener inside the cluster that the hub's operator calls."
+    )
+
+
+class Outside(Section):
+    """How hospitals in other clusters reach the hub's log."""
+
+    log: Literal["Managed", "Strimzi"] = Field(
+        default="Managed",
+        description="Whose Kafka the hub's log is, for hospitals in other clusters: the operator's own, or Strimzi's. "
+        "Jobs with such hospitals must run over the same.",
+    )
+    strimzi: OutsideStrimzi = Field(default=OutsideStrimzi(), description="Which one, for `log: Strimzi`.")
     type: Literal["None", "NodePort", "LoadBalancer"] = Field(
-        default="None", description="The kind of Service that each broker gets for them. `None`: they do not reach it."
+        default="None",
+        description="The kind of Service that each broker gets for them. `None`: they do not reach it. For Strimzi: "
+        "of a Kafka that the operator makes; one that is there is used as it is.",
     )
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:{}-]+$", max_length=253)] | None = Field(
         default=None,
@@ -96,8 +123,14 @@ class Outside(Section):
     )
     port: Port = Field(
         default=30093,
-        description="NodePort: of broker 0; broker n has the n-th port after it. LoadBalancer: of every broker.",
+        description="NodePort: of broker 0; broker n has the n-th port after it. LoadBalancer: of every broker. With "
+        "Strimzi NodePort needs one more behind the last broker's, which hospitals do not call.",
     )
+
+    @property
+    def of_managed(self) -> "Outside":
+        """The same for managed Kafka: nobody reaches it where the log is another."""
+        return self if self.log == "Managed" else Outside()
 
     def address(self, broker: int) -> str:
         """Of that broker, as host:port."""
@@ -167,7 +200,7 @@ class OperatorSettings(Section):
     sizes: Sizes = Field(default=Sizes(), description="What its pods ask for.")
     storage: Storage = Field(default=Storage(), description="Where durable things lie.")
     certificates: Certificates = Field(default=Certificates(), description="Who issues certificates.")
-    outside: Outside = Field(default=Outside(), description="How hospitals in other clusters reach managed Kafka.")
+    outside: Outside = Field(default=Outside(), description="How hospitals in other clusters reach the hub's log.")
     proxy: OutboundProxy = Field(default=OutboundProxy(), description="A hospital's way out to its hub's log.")
     isolation: Literal["Required", "Ignored"] = Field(
         default="Required",

@@ -166,6 +166,17 @@ def test_crds_stay_when_the_release_goes_unless_told_otherwise(values, kept):
     assert [policy == "keep" for policy in policies] == kept
 
 
+def test_where_the_log_is_strimzis_the_operator_may_call_its_brokers():
+    def reached(values):
+        rules = one(render(values), "NetworkPolicy")["spec"]["egress"]
+        pods = [to["podSelector"]["matchLabels"] for rule in rules for to in rule.get("to", ())]
+        return [each for each in pods if "strimzi.io/cluster" in each]
+
+    assert reached({}) == []
+    outside = {"log": "Strimzi", "strimzi": {"cluster": "events"}}
+    assert reached({"operator": {"outside": outside}}) == [{"strimzi.io/cluster": "events", "strimzi.io/kind": "Kafka"}]
+
+
 def test_the_network_lets_the_operator_reach_what_it_must_and_nothing_else():
     more = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 9094}]}
     policy = one(render({"networkPolicy": {"extraEgress": [more]}}), "NetworkPolicy")["spec"]

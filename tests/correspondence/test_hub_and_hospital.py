@@ -25,6 +25,7 @@ from consilia_operator.correspondence.hub import Correspondent
 from consilia_operator.correspondence.link import read
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox
 from consilia_operator.correspondence.standing import Wanted
+from consilia_operator.errors import ApiRefused
 from consilia_operator.manifests.aggregator import encoded
 from consilia_operator.manifests.identity import new_hub_identity
 from consilia_operator.manifests.offer import log_secret
@@ -212,6 +213,22 @@ def test_one_hospital_is_not_admitted_under_two_names(hub):
     assert condition(hub.look("lakeside")["conditions"], "Joined")["reason"] == "AdmittedTwice"
     assert condition(hub.look("seaside")["conditions"], "Joined")["reason"] == "RequestRefused"
     assert condition(hub.look()["conditions"], "Joined")["reason"] == "BundleReady"
+
+
+def test_what_the_api_server_refuses_is_told(hub):
+    hub.context.transport.refusal = ApiRefused(403, "may not get kafkas")
+    said = condition(hub.look()["conditions"], "Joined")
+    assert (said["status"], said["reason"]) == ("False", "Refused")
+    assert "may not get kafkas" in said["message"]
+
+
+def test_a_hospital_that_is_deleted_keeps_no_rights(hub):
+    hub.look()
+    hub.api.gone(kinds.HOSPITAL, HUB, NAME)
+    for _ in range(2):
+        hub.sync()
+        asyncio.run(hospitals.reconcile(hub.context, Key(kinds.HOSPITAL, HUB, NAME)))
+    assert hub.context.transport.expelled == [(HUB, NAME)]
 
 
 def test_who_is_no_member_any_more_is_expelled_and_not_written_to(hub):

@@ -7,6 +7,7 @@ on their cluster but what the guide has its administrator give them.
 import json
 import shutil
 import subprocess
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 

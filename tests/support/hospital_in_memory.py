@@ -124,7 +124,8 @@ class Riverside:
     def apply(self, changes=None, name="patients"):
         """Somebody applies a Dataset."""
         made = document(
-            "Dataset", {**APPROVED, **deepcopy(changes or {}), ".metadata.namespace": NAME, ".metadata.name": name}
+            "Dataset",
+            {**deepcopy({**APPROVED, **(changes or {})}), ".metadata.namespace": NAME, ".metadata.name": name},
         )
         return self.api.put(made | {"status": (self.dataset(name) or {}).get("status", {})})
 

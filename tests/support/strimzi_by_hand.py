@@ -16,6 +16,14 @@ def a_kafka(namespace, name, *, login="scram-sha-512", **changes):
     return {"apiVersion": STRIMZI_KAFKA.api_version, "kind": "Kafka", "metadata": metadata, "spec": spec}
 
 
+def with_a_door(kafka, **changes):
+    """The same with a listener for other clusters, whose authority is its owner's to say."""
+    listener = {"name": "members", "port": 9094, "type": "loadbalancer", "tls": True, "authentication": {"type": "tls"}}
+    spec = kafka["spec"]["kafka"]
+    own = spec | {"listeners": [*spec["listeners"], listener | changes]}
+    return kafka | {"spec": kafka["spec"] | {"kafka": own, "clientsCa": {"generateCertificateAuthority": False}}}
+
+
 def shared_with(hub, document):
     """As its owner labels it, for the jobs of another namespace."""
     labels = document["metadata"].get("labels", {}) | {"consilia.dev/hub": hub}
@@ -36,15 +44,25 @@ def answer(api):
 def _of_a_kafka(kafka):
     address = f"{kafka['metadata']['name']}-kafka-bootstrap.{kafka['metadata']['namespace']}.svc:9093"
     listeners = kafka["spec"]["kafka"]["listeners"]
-    told = [{"name": each["name"], "bootstrapServers": address, "certificates": [AUTHORITY]} for each in listeners]
+    told = [
+        {
+            "name": each["name"],
+            "bootstrapServers": address
+            if each.get("type", "internal") == "internal"
+            else f"balancer.example:{each['port']}",
+            "certificates": [AUTHORITY],
+        }
+        for each in listeners
+    ]
     return {"listeners": told}
 
 
 def _of_a_user(api, user):
     name, namespace = user["metadata"]["name"], user["metadata"]["namespace"]
-    by_certificate = user["spec"]["authentication"]["type"] == "tls"
-    own = name.encode()
-    files = {"user.crt": b"CRT " + own, "user.key": b"KEY"} if by_certificate else {"password": b"pw " + own}
+    login, own = user["spec"]["authentication"]["type"], name.encode()
+    if login == "tls-external":
+        return {"username": f"CN={name}"}
+    files = {"user.crt": b"CRT " + own, "user.key": b"KEY"} if login == "tls" else {"password": b"pw " + own}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
     api.put(secret | {"data": encoded(files)})
-    return {"username": f"CN={name}" if by_certificate else name, "secret": name}
+    return {"username": f"CN={name}" if login == "tls" else name, "secret": name}

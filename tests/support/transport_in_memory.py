@@ -20,6 +20,8 @@ class TransportInMemory:
         self._authorities = Authorities.begin(datetime.now(UTC))
 
     async def admit(self, namespace, hospital, request, before):
+        if self.refusal:
+            raise self.refusal
         if self.hindrance:
             return self.hindrance
         certificate = certificate_for(self._authorities, request, hospital, before, datetime.now(UTC))

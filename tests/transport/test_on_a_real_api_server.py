@@ -1,6 +1,7 @@
 """The real API server takes all that the transports make, changes nothing in it, and finds its pods restricted."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ from kubernetes.aio import client
 from transports import OPERATOR, Clock, federated_job, operator_settings, surroundings, waits_for
 
 from consilia.api.infrastructure import ManagedTransport
+from consilia.certificates import new_key, request_certificate
 from consilia_operator import kinds
 from consilia_operator.api_server import ApiServer
-from consilia_operator.kinds import CERTIFICATE, STATEFUL_SET, STRIMZI_KAFKA, STRIMZI_USER
+from consilia_operator.kinds import CERTIFICATE, SECRET, STATEFUL_SET, STRIMZI_KAFKA, STRIMZI_TOPIC, STRIMZI_USER
 from consilia_operator.names import KAFKA
+from consilia_operator.settings import Outside
+from consilia_operator.transport import strimzi_outside
+from consilia_operator.transport.authorities import Authorities
 from consilia_operator.transport.managed import Managed
 from consilia_operator.transport.managed_objects import documents
 from consilia_operator.transport.managed_plan import Plan
@@ -122,6 +127,18 @@ def test_every_resource_for_strimzi_is_taken_by_its_own_definitions_with_their_r
     assert "unheardOf" in refusal(server, broken)
 
 
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_every_resource_for_members_is_taken_too(server, namespace, kind):
+    place, authorities = Place(namespace=namespace, cluster="events"), Authorities.begin(datetime.now(UTC))
+    outside = Outside(log="Strimzi", type=kind, host="kafka-{broker}.hub.example", port=30093)
+    made = [*kafka(place, "tls", [strimzi_outside.listener(outside)])]
+    made += strimzi_outside.clients_ca(place, authorities, None, None)
+    made += [strimzi_outside.member(place, namespace, "riverside")]
+    made += [strimzi_outside.correspondent(place, namespace, login) for login in ("scram-sha-512", "tls")]
+    made += strimzi_outside.letters(place, namespace, "riverside")
+    assert [(each["kind"], refusal(server, each)) for each in made if refusal(server, each)] == []
+
+
 def test_what_is_asked_of_strimzi_again_changes_nothing(server, namespace):
     clock, place = Clock(), {"cluster": "events"}
     job = federated_job(namespace=namespace, transport={"strimzi": place})
@@ -146,6 +163,45 @@ def test_what_is_asked_of_strimzi_again_changes_nothing(server, namespace):
     through(server, again)
     assert generations(server, namespace) == first
     assert set(first.values()) == {1}
+
+
+def test_a_member_that_is_admitted_again_and_by_another_operator_changes_nothing_and_is_expelled(server, namespace):
+    outside = {"log": "Strimzi", "strimzi": {"cluster": "events"}, "type": "NodePort", "host": "hub.example"}
+    clock, request = Clock(), request_certificate(new_key(), "riverside")
+    clock.now = datetime.now(UTC)
+
+    async def look(api, before=None):
+        return await Strimzi(api, surroundings(clock, outside=outside)).admit(namespace, "riverside", request, before)
+
+    async def answer(api):
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        for kind in (STRIMZI_USER, STRIMZI_TOPIC):
+            for each in await api.list(kind, namespace):
+                await api.write_status(each, ready)
+        found = await api.get(STRIMZI_KAFKA, namespace, "events")
+        listeners = [
+            {"name": each, "bootstrapServers": "events:9093", "certificates": ["PEM"]} for each in ("tls", "members")
+        ]
+        await api.write_status(found, ready | {"listeners": listeners})
+
+    async def made(api):
+        kinds_made = (STRIMZI_USER, STRIMZI_TOPIC, STRIMZI_KAFKA)
+        found = [each for kind in kinds_made for each in await api.list(kind, namespace)]
+        names = ("events-clients-ca", "events-clients-ca-cert", "consilia-kafka-members-ca")
+        found += [await api.get(SECRET, namespace, name) for name in names]
+        return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in found}
+
+    async def story(api):
+        waits_for(await look(api), "StrimziKafkaStarting")
+        await answer(api)
+        waits_for(await look(api), "KafkaUserPending")
+        await answer(api)
+        member, before = await look(api), await made(api)
+        assert (await look(api, member.certificate), await made(api)) == (member, before)
+        await Strimzi(api, surroundings(clock, outside=outside)).expel(namespace, "riverside")
+        assert "riverside" not in await made(api)
+
+    through(server, story)
 
 
 def test_what_is_not_installed_is_not_there(server):

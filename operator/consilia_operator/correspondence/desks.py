@@ -48,6 +48,14 @@ class Desks:
         """Have the hospital know its way to the log."""
         self._each[namespace].bundles[hospital] = bundle
 
+    def hands_out(self, namespace: str, hospital: str) -> bool:
+        """Whether the hospital was admitted, as far as this process knows."""
+        return hospital in self._each[namespace].bundles
+
+    def forget(self, namespace: str, hospital: str) -> None:
+        """The hospital is no member any more."""
+        self._each[namespace].bundles.pop(hospital, None)
+
     def suspend(self, namespace: str, uid: str) -> None:
         """Have all hospitals of a job take no part for the time being."""
         desk = self._each[namespace]

@@ -54,7 +54,7 @@ class Certificates:
         Raises:
             IdentityError: what a Secret holds is damaged.
         """
-        members = await self._authorities(plan.namespace, MEMBERS_SECRET) if plan.members else None
+        members = await self.members(plan.namespace) if plan.members else None
         if self._settings.issuing == "CertManager":
             found = await self._by_cert_manager(plan)
             return found if isinstance(found, NotReady) else replace(found, members=members)
@@ -69,6 +69,14 @@ class Certificates:
                 await self._cluster.apply(secret(plan.namespace, name, files[name], kind=_TLS))
         own, operator = files[BROKERS_SECRET], files[OPERATOR_SECRET]
         return Keys(trust=authorities.bundle, brokers=own, operator=operator, members=members)
+
+    async def members(self, namespace: str) -> Authorities:
+        """Who signs for hospitals in other clusters, and for nobody else.
+
+        Raises:
+            IdentityError: what its Secret holds is damaged.
+        """
+        return await self._authorities(namespace, MEMBERS_SECRET)
 
     async def _authorities(self, namespace: str, name: str) -> Authorities:
         """Whoever comes first makes it, once; what is there is never lost, for everybody believes it."""

@@ -19,6 +19,8 @@ from consilia_operator.transport.interface import (
 from consilia_operator.transport.managed import Managed
 from consilia_operator.transport.membership import Membership
 from consilia_operator.transport.strimzi import Strimzi
+from consilia_operator.transport.strimzi_answers import elsewhere
+from consilia_operator.transport.strimzi_outside import place_of
 
 Name = Literal["managed", "strimzi", "external"]
 Answer = TypeVar("Answer")
@@ -36,6 +38,9 @@ class Transports:
     def __init__(self, cluster: Cluster, settings: OperatorSettings, operator_namespace: str) -> None:
         """`operator_namespace` is where the operator's own pod is: brokers let it in."""
         around = Surroundings(settings, operator_namespace)
+        self._settings = settings
+        self._log: Name = "strimzi" if settings.outside.log == "Strimzi" else "managed"
+        """The hub's, over which it corresponds with hospitals in other clusters."""
         self._each: dict[Name, Transport] = {
             "managed": Managed(cluster, around),
             "strimzi": Strimzi(cluster, around),
@@ -44,19 +49,34 @@ class Transports:
 
     async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
+        if members and (refused := self._elsewhere(job, members)):
+            return refused
         return await self._each[transport_of(job)].prepare(job, hospitals, members)
 
+    def _elsewhere(self, job: Document, members: Sequence[str]) -> NotReady | None:
+        """Why these hospitals cannot take part: the job runs over a Kafka that they are not let into."""
+        hub, chosen = job["metadata"]["namespace"], job["spec"].get("transport") or {}
+        place = place_of(self._settings, hub)
+        if place is None:
+            way_out = "without transport"
+            return None if transport_of(job) == "managed" else elsewhere("the managed Kafka", members, way_out)
+        asked = chosen.get("strimzi") or {}
+        if asked.get("cluster") == place.cluster and (asked.get("namespace") or hub) == place.namespace:
+            return None
+        way_out = f"with transport.strimzi: {{cluster: {place.cluster}, namespace: {place.namespace}}}"
+        return elsewhere(f"Kafka {place.namespace}/{place.cluster} of Strimzi's", members, way_out)
+
     async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
-        """See `Transport`. Hub and hospital correspond over managed Kafka."""
-        return await self._each["managed"].admit(namespace, hospital, request, before)
+        """See `Transport`."""
+        return await self._each[self._log].admit(namespace, hospital, request, before)
 
     async def expel(self, namespace: str, hospital: str) -> None:
         """See `Transport`."""
-        await self._each["managed"].expel(namespace, hospital)
+        await self._each[self._log].expel(namespace, hospital)
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """See `Transport`."""
-        return await self._each["managed"].own_way(namespace)
+        return await self._each[self._log].own_way(namespace)
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:
         """See `Transport`."""

@@ -97,8 +97,8 @@ class External:
         return found
 
     async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
-        """Not over somebody else's Kafka: hub and hospital correspond over the managed one."""
-        message = "Hospitals in other clusters join by way of the managed Kafka."
+        """Never asked: the hub's log, which is for hospitals in other clusters, is managed or Strimzi's."""
+        message = "Hospitals in other clusters join by way of the hub's log, which operator.outside.log names."
         return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
 
     async def expel(self, namespace: str, hospital: str) -> None:
@@ -106,7 +106,7 @@ class External:
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """None: see `admit`."""
-        message = "Hub and hospital correspond over the managed Kafka."
+        message = "Hub and hospital correspond over the hub's log, which operator.outside.log names."
         return NotReady(reason="NotOutside", message=message, retry_seconds=_LATER, permanent=True)
 
     async def keep_up(self, namespace: str, over: Sequence[Document]) -> NotReady | None:

@@ -52,7 +52,7 @@ class Plan:
             storage=asked.storage,
             storage_class=settings.storage.storage_class,
             domain=settings.cluster_domain,
-            outside=settings.outside,
+            outside=settings.outside.of_managed,
         )
 
     @classmethod
@@ -66,7 +66,7 @@ class Plan:
             storage=claim["resources"]["requests"]["storage"],
             storage_class=claim.get(STORAGE_CLASS),
             domain=settings.cluster_domain,
-            outside=settings.outside,
+            outside=settings.outside.of_managed,
         )
 
     @property

@@ -16,6 +16,8 @@ class Listener:
     servers: tuple[str, ...]
     trust: bytes
     login: Login
+    advertised: tuple[str, ...] = ()
+    """What its brokers tell those who call from outside, if somebody has said it for each of them."""
 
 
 def listener_of(kafka: Document, name: str) -> Listener | NotReady:
@@ -35,7 +37,17 @@ def listener_of(kafka: Document, name: str) -> Listener | NotReady:
     if not is_true(kafka, "Ready") or not found or not found.get("bootstrapServers"):
         return _starting(kafka)
     trust = "\n".join(found.get("certificates", ()))
-    return Listener(servers=tuple(found["bootstrapServers"].split(",")), trust=trust.encode(), login=login)
+    servers = tuple(found["bootstrapServers"].split(","))
+    return Listener(servers=servers, trust=trust.encode(), login=login, advertised=_advertised(listener))
+
+
+def _advertised(listener: Document) -> tuple[str, ...]:
+    """Strimzi's status has nodes' or balancers' own addresses, which a hospital may not reach."""
+    brokers = (listener.get("configuration") or {}).get("brokers") or ()
+    known = [(each.get("advertisedHost"), each.get("advertisedPort") or each.get("nodePort")) for each in brokers]
+    if not all(host and port for host, port in known):
+        return ()
+    return tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in known)
 
 
 def _what(kafka: Document) -> str:

@@ -32,7 +32,10 @@ CLUSTER_LABEL = "strimzi.io/cluster"
 LOG_NAME = f"{GROUP}/log-name"
 """Annotation on what belongs to one job: its name on the log, which is too long for a label."""
 BROKERS, STORAGE = 3, "10Gi"
+INSIDE_PORT = 9093
+"""Of the listener inside the cluster."""
 _COPIES, _ENOUGH = 3, 2
+_EXTERNAL = "tls-external"
 Login = Literal["scram-sha-512", "tls"]
 
 
@@ -54,6 +57,13 @@ class Asked:
     login: Login
     own_user: str = ""
     """The name of the KafkaUser that the aggregator is, if somebody else makes it."""
+    members: Sequence[str] = ()
+    """Hospitals in other clusters, whose KafkaUsers are there since they were admitted."""
+
+    @property
+    def everybody(self) -> Sequence[str]:
+        """All hospitals."""
+        return *self.hospitals, *self.members
 
     @property
     def log_name(self) -> str:
@@ -70,20 +80,21 @@ class Asked:
         """A KafkaUser for each party, but not for an aggregator whose user is there already."""
         prefix = "User:CN=" if self.login == "tls" else "User:"
         hospitals = {name: prefix + name for name in self.hospitals}
+        hospitals |= {name: f"User:CN={name}" for name in self.members}
         parties = Parties(aggregator=prefix + self.aggregator, hospitals=hospitals)
         every = strimzi_users(rules(self.log_name, parties), cluster=self.place.cluster)
         return [self._user(each) for each in every if each["metadata"]["name"] != self.own_user]
 
     def _user(self, user: Document) -> Document:
         name = user["metadata"]["name"]
-        metadata = self._metadata(STRIMZI_USER, name, whose=name if name in self.hospitals else "")["metadata"]
-        return user | {"metadata": metadata}
+        metadata = self._metadata(STRIMZI_USER, name, whose=name if name in self.everybody else "")["metadata"]
+        return (as_external(user) if name in self.members else user) | {"metadata": metadata}
 
     def topics(self) -> list[Document]:
         """A KafkaTopic for each of the job's topics."""
         job = self.log_name
         compacted = {topics.rounds(job): False, topics.model(job): True, topics.state(job): True}
-        compacted |= {topics.up(hospital, job): False for hospital in self.hospitals}
+        compacted |= {topics.up(hospital, job): False for hospital in self.everybody}
         return [
             self._metadata(STRIMZI_TOPIC, name)
             | {"spec": {"partitions": 1, "config": topic_configuration(compacted=how)}}
@@ -102,6 +113,16 @@ class Asked:
             if job["namespace"] == self.place.namespace:
                 metadata["ownerReferences"] = [owner_reference(self.job)]
         return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+
+
+def as_external(user: Document) -> Document:
+    """Whose certificate is not Strimzi's to make, only the rules of whoever has it."""
+    return user | {"spec": user["spec"] | {"authentication": {"type": _EXTERNAL}}}
+
+
+def is_member(user: Document) -> bool:
+    """Whether it is a hospital in another cluster, which corresponds with its hub also without a job."""
+    return bool(user["spec"].get("authentication", {}).get("type") == _EXTERNAL)
 
 
 def with_rules_of(user: Document, there: Document | None) -> Document:
@@ -146,9 +167,16 @@ def _acls(user: Document) -> Iterable[Document]:
     return user["spec"].get("authorization", {}).get("acls", ())  # type: ignore[no-any-return]
 
 
-def kafka(place: Place, listener: str) -> list[Document]:
-    """A Kafka of three brokers that holds what managed Kafka does, and its node pool."""
-    return [_node_pool(place), _kafka(place, listener)]
+def kafka(place: Place, listener: str, doors: Sequence[Document] = ()) -> list[Document]:
+    """A Kafka of three brokers that holds what managed Kafka does, and its node pool.
+
+    With `doors` for others, whose clients' authority is not Strimzi's own.
+    """
+    made = _kafka(place, listener)
+    if doors:
+        made["spec"]["kafka"]["listeners"] += doors
+        made["spec"]["clientsCa"] = {"generateCertificateAuthority": False}
+    return [_node_pool(place), made]
 
 
 def _kafka(place: Place, listener: str) -> Document:
@@ -158,7 +186,7 @@ def _kafka(place: Place, listener: str) -> Document:
                 "listeners": [
                     {
                         "name": listener,
-                        "port": 9093,
+                        "port": INSIDE_PORT,
                         "type": "internal",
                         "tls": True,
                         "authentication": {"type": "scram-sha-512"},
