@@ -17,6 +17,7 @@ import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import time
 
 from hospital_in_memory import HUB, NAME, SETTINGS, ApiServerOfHospital, Riverside
 from prometheus_client import CollectorRegistry
@@ -49,6 +50,19 @@ from consilia_operator.store import Store, key_of
 from consilia_operator.work_queue import WorkQueue
 
 LABELS = {"app.kubernetes.io/part-of": "consilia"}
+
+
+PATIENCE, GLANCE = 60.0, 0.1
+"""How long a letter may be under way, and how long is listened at once, in seconds."""
+
+
+async def until(heard, listen):
+    """Listen once, and then until that was heard."""
+    await listen(0)
+    deadline = time() + PATIENCE
+    while not heard():
+        assert time() < deadline, "a letter has not arrived"
+        await listen(GLANCE)
 
 
 class Hub:
@@ -99,19 +113,27 @@ class Hub:
         """Somebody deletes a FederatedJob."""
         self.api.gone(kinds.FEDERATED_JOB, HUB, name)
 
-    def turn(self):
-        """The operator looks at everything, reads what has come, writes what is due, and looks again."""
-        asyncio.run(self._turn())
+    def turn(self, told=0):
+        """The operator looks at everything, writes what is due, and reads on until that report of the hospital's.
 
-    async def _turn(self):
+        The serial of the newest letter that it has written.
+        """
+        asyncio.run(self._turn(told))
+        return self.context.desks.of(HUB).last
+
+    async def _turn(self, told):
         await self._look()
         if self.correspondent is None:
             identity = await hub_identity(self.context, HUB)
             mailbox = await self.clerk.have(lambda: Mailbox(open_log(self.log), topics.HUB, identity))
             self.correspondent = Correspondent(self.context, HUB, identity, mailbox, self.clerk)
-        await self.correspondent.listen(0)
+        await until(lambda: self._heard() >= told, self.correspondent.listen)
         await self._look()
         await self.correspondent.write()
+
+    def _heard(self):
+        found = self.context.desks.report(HUB, NAME)
+        return found[0].serial if found else 0
 
     async def _look(self):
         gone = self._sync()
@@ -193,21 +215,26 @@ class Hospital:
         self._leave()
         self.riverside.restart_operator()
 
-    def turn(self):
-        """The operator listens, looks at all that it has, and tells; by another way to the log it follows anew."""
-        asyncio.run(self._turn())
+    def turn(self, said=0):
+        """The operator reads on until that letter of the hub's, looks at all that it has, and tells.
+
+        With another way to the log it follows the hub anew. The least serial that the report can have.
+        """
+        serial = asyncio.run(self._turn(said))
         if self.agent.handed_out:
             self._leave()
+        return serial
 
-    async def _turn(self):
+    async def _turn(self, said):
         if self.agent is None:
             await self._follow()
         await self.agent.ask_for_renewal()
-        await self.agent.listen(0)
+        await until(lambda: self.agent.heard.serial >= said, self.agent.listen)
         await self.riverside._look()
         await self.riverside._look()
-        self.agent._told_at = 0.0
+        self.agent._told_at, serial = 0.0, int(time() * 1000)
         await self.agent.tell()
+        return serial
 
     async def _follow(self):
         self.riverside._sync()

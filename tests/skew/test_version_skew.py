@@ -32,9 +32,7 @@ class Pair:
 
     def both_turn(self):
         """The hub writes, the hospital reads, decides and tells, the hub reads."""
-        self.hub.turn()
-        self.hospital.turn()
-        self.hub.turn()
+        self.hub.turn(told=self.hospital.turn(said=self.hub.turn()))
 
     def offer(self, name, dataset="pictures", task=RULED, **more):
         self.hub.apply(name=name, spec={**ROUNDS, "task": task, "dataset": dataset, **more})
@@ -135,8 +133,7 @@ def test_the_hub_is_told_the_round_the_epsilon_and_where_the_ledger_ends(pair):
     before = pair.hub.hospital()["ledger"]["entries"]
     for number in (1, 2):
         pair.hospital.train(job="private", round=number)
-        pair.hospital.turn()
-    pair.both_turn()
+        pair.both_turn()
     status = pair.hub.sees(name="private")["part"]["status"]
     assert status["round"] == 2
     assert 0 < float(status["epsilonSpent"]) < 2
