@@ -1,23 +1,26 @@
-"""One side of a federation in a process of its own, as one version of Consilia is: `python party.py hub|hospital ...`.
+"""One side of a federation in a process of its own, as one version of Consilia is it.
 
     party.py hub LOG FOLDER        a hub's operator; its Kubernetes is a dictionary, the log at the URL is real
     party.py hospital LOG FOLDER   a hospital's operator, with a real ledger in FOLDER
-    party.py prepare FOLDER        job (standard input) to settings, keys and roster of its programs, as a hub writes them
+    party.py programs MODULE       a job's programs, forked from one process that has loaded the module
 
-A side is asked by JSON lines on standard input, `{"do": NAME, ...}`, and answers each with one on standard output,
+It is asked by JSON lines on standard input, `{"do": NAME, ...}`, and answers each with one on standard output,
 `{"gave": ...}` or `{"failed": TRACEBACK}`. The builds in `builds/` hold this file as it was in their time: what a
 command is called, takes and gives stays, or tests cannot ask them any more.
 """
 
 import asyncio
+import importlib
 import json
 import os
 import secrets
+import signal
 import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import time
+from time import sleep, time
+from typing import get_args
 
 from hospital_in_memory import HUB, NAME, SETTINGS, ApiServerOfHospital, Riverside
 from prometheus_client import CollectorRegistry
@@ -26,13 +29,16 @@ from transport_in_memory import TransportInMemory
 import consilia
 from consilia.api import FederatedJob, HospitalTask
 from consilia.api.federated_job import name_on_log
+from consilia.api.schema import resource_schema
 from consilia.certificates import new_key, request_certificate
 from consilia.enrolment.keeping import BUNDLE_FILE, KEY_FILE, LINK, files_of, key_pem, require_ours, secret, with_bundle
 from consilia.enrolment.papers import JoinBundle, JoinRequest
 from consilia.log import topics
 from consilia.log.opening import open_log
 from consilia.progress import TrainerProgress
+from consilia.wire.correspondence import FromHub, Report
 from consilia.wire.identity import PublicKey
+from consilia.wire.messages import FromAggregator, FromHospital
 from consilia_operator import admitting, datasets, hospitals, kinds, ledgers, reconcile
 from consilia_operator.applying import Applying
 from consilia_operator.context import Context
@@ -63,6 +69,13 @@ async def until(heard, listen):
     while not heard():
         assert time() < deadline, "a letter has not arrived"
         await listen(GLANCE)
+
+
+def words():
+    """By name: the schema of everything that one version writes and another reads, defaults included."""
+    models = (JoinRequest, JoinBundle, *get_args(FromHub), Report, *get_args(FromHospital), *get_args(FromAggregator))
+    job = resource_schema(FederatedJob)["properties"]["spec"]
+    return {"FederatedJob": job} | {each.__name__: each.model_json_schema() for each in models}
 
 
 class Hub:
@@ -299,6 +312,63 @@ class Hospital:
         self.riverside.stop_ledger()
 
 
+class Programs:
+    """The programs of jobs, as `consilia run` starts them: forked, so that frameworks are loaded once only."""
+
+    def __init__(self, module):
+        importlib.import_module(module)
+        self.running = set()
+
+    def prepare(self, folder, job, sites):
+        """Settings, keys and roster of a job's programs, as this version writes them."""
+        from consilia_workers.local.folder import SeedFolder
+        from consilia_workers.local.site import Site
+
+        Path(folder).mkdir(parents=True)
+        found = [Site.model_validate(each) for each in sites]
+        SeedFolder(Path(folder)).prepare(FederatedJob.model_validate(job), found)
+
+    def start(self, program, settings, output):
+        """Its process id."""
+        from consilia_workers import programs
+
+        if not (pid := os.fork()):
+            code = 1
+            try:
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                into = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                os.dup2(into, 1)
+                os.dup2(into, 2)
+                code = programs.guarded(lambda: programs.PROGRAMS[program](Path(settings)))
+            finally:  # whatever happens, the child must not go on as a second one of us
+                sys.stderr.flush()
+                os._exit(code)
+        self.running.add(pid)
+        return pid
+
+    def wait(self, pid, seconds):
+        """Until it ends: its exit code; None if it does not in time."""
+        deadline = time() + seconds
+        while time() < deadline:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                self.running.remove(pid)
+                return os.waitstatus_to_exitcode(status)
+            sleep(GLANCE / 10)
+        return None
+
+    def end(self, pid):
+        """At once."""
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        self.running.remove(pid)
+
+    def close(self):
+        """End all that still run."""
+        for pid in sorted(self.running):
+            self.end(pid)
+
+
 def serve(side):
     """Answer until nobody asks any more. What is printed on the way goes to standard error."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -307,8 +377,9 @@ def serve(side):
     try:
         for line in sys.stdin:
             asked = json.loads(line)
+            do = asked.pop("do")
             try:
-                answer = {"gave": getattr(side, asked.pop("do"))(**asked)}
+                answer = {"gave": words() if do == "words" else getattr(side, do)(**asked)}
             except Exception:  # noqa: BLE001 (the one who asked is told)
                 answer = {"failed": traceback.format_exc()}
             print(json.dumps(answer), file=answers, flush=True)
@@ -316,23 +387,9 @@ def serve(side):
         side.close()
 
 
-def prepare(folder):
-    """All that the programs of a job need, written by this version."""
-    from consilia_workers.local.folder import SeedFolder
-    from consilia_workers.local.site import Site
-
-    given = json.load(sys.stdin)
-    sites = [Site.model_validate(each) for each in given["sites"]]
-    Path(folder).mkdir(parents=True)
-    SeedFolder(Path(folder)).prepare(FederatedJob.model_validate(given["job"]), sites)
-
-
-def main(role, *places):
+def main(role, *arguments):
     """Be it."""
-    if role == "prepare":
-        prepare(*places)
-    else:
-        serve({"hub": Hub, "hospital": Hospital}[role](*places))
+    serve({"hub": Hub, "hospital": Hospital, "programs": Programs}[role](*arguments))
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def pair(request, builds, tmp_path_factory):
     with ExitStack() as stack:
         for url in log(folder, request):
             found = Pair(
-                hub=stack.enter_context(builds[hub].party("hub", url, folder / "hub")),
-                hospital=stack.enter_context(builds[hospital].party("hospital", url, folder / "hospital")),
+                hub=stack.enter_context(builds[hub].party(folder / "hub", "hub", url, folder)),
+                hospital=stack.enter_context(builds[hospital].party(folder / "hospital", "hospital", url, folder / "hospital")),
             )
             found.join()
             yield found

@@ -15,8 +15,8 @@ from scripts.keep_build import BUILDS, PARTY, ROOT, before, minor
 
 NEW = minor(ROOT)
 OLD = before(NEW)
-ANSWERS = 60.0
-"""Seconds within which a party that was asked to go is gone."""
+LEAVING = 60.0
+"""Seconds within which a party that nobody asks any more is gone."""
 
 
 def kept():
@@ -31,36 +31,24 @@ class Build:
     version: str
     root: Path
 
-    def environment(self):
-        """Of a process that runs this version, and nothing of the other."""
+    @contextmanager
+    def party(self, folder, role, *arguments):
+        """One side; when the block is left, it leaves. What it prints is kept in the folder."""
         places = (".", "operator", "workers", "tests/support")
         path = os.pathsep.join(str(self.root / place) for place in places)
-        return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
-
-    def start(self, *arguments, **more):
-        """A process of this version's Python."""
-        return subprocess.Popen([sys.executable, *map(str, arguments)], env=self.environment(), cwd=self.root, **more)
-
-    def prepare(self, folder, job, sites):
-        """The settings of a job's programs, as this version writes them."""
-        process = self.start(PARTY, "prepare", folder, stdin=subprocess.PIPE, text=True)
-        process.communicate(json.dumps({"job": job, "sites": sites}), timeout=ANSWERS)
-        assert process.returncode == 0
-
-    @contextmanager
-    def party(self, role, log, folder):
-        """One side; at the end it leaves, and must have come to no harm."""
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}  # nothing of the other version
         folder.mkdir()
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with (folder / "output.log").open("w") as output:
-            process = self.start(PARTY, role, log, folder, stderr=output, **pipes)
-        found = Party(self, process, folder / "output.log")
+            process = subprocess.Popen(
+                [sys.executable, PARTY, role, *map(str, arguments)], cwd=self.root, env=environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True,
+            )  # fmt: skip
         try:
-            yield found
+            yield Party(self, process, folder / "output.log")
         finally:
             process.stdin.close()
             try:
-                process.wait(ANSWERS)
+                process.wait(LEAVING)
             finally:
                 process.kill()
                 process.wait()
