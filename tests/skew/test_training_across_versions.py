@@ -1,4 +1,4 @@
-"""Aggregator and trainers one minor version apart, as real programs over a real log: the same model, the same ledgers."""
+"""Aggregator and trainers one minor version apart, real programs over a real log: the same model, the same ledgers."""
 
 import json
 import re

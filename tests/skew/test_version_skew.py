@@ -1,47 +1,13 @@
 """Hub and hospital one minor version apart, each in a process of its own version, over one real log, both ways."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import pytest
-from two_versions import NEW, OLD, Party
+from hub_and_hospital_apart import OTHER, PRIVATE, Pair
+from two_versions import NEW, OLD
 
 from consilia.kafka.settings import KafkaSettings
-from consilia.log.opening import kafka_url, open_log, sqlite_url
-from consilia.log import topics
-
-RULED, OTHER = {"entrypoint": "package.module:Task"}, {"entrypoint": "package.module:Other"}
-ROUNDS = {"rounds": {"count": 10}, "hospitals": {"names": ["riverside"], "minReady": 1, "minUpdates": 1}}
-PRIVATE = {"privacy": {"epsilon": "2", "delta": "1e-5"}, "training": {"localSteps": 5, "batchSize": 50}}
-
-
-@dataclass
-class Pair:
-    """A hub and the hospital that has joined it."""
-
-    hub: Party
-    hospital: Party
-
-    def join(self):
-        """The papers go to and fro, as people pass them on."""
-        self.hospital.accept(bundle=self.hub.admit(request=self.hospital.request()))
-        budget = {"publicSize": 1000, "privacyBudget": {"epsilon": "8", "delta": "1e-5"}}
-        self.hospital.dataset(name="patients", spec=budget)
-        self.hospital.dataset(name="pictures", spec={"source": {"builtin": {}}})
-        self.both_turn()
-
-    def both_turn(self):
-        """The hub writes, the hospital reads, decides and tells, the hub reads."""
-        self.hub.turn(told=self.hospital.turn(said=self.hub.turn()))
-
-    def offer(self, name, dataset="pictures", task=RULED, **more):
-        self.hub.apply(name=name, spec={**ROUNDS, "task": task, "dataset": dataset, **more})
-        self.both_turn()
-
-    def told(self, name):
-        """By condition: whether it holds, and why, as the hub has heard of the hospital's part."""
-        part = self.hub.sees(name=name)["part"]
-        return {each["type"]: (each["status"], each["reason"]) for each in part["status"]["conditions"]}
+from consilia.log.opening import kafka_url, sqlite_url
 
 
 def kafka(folder, request):
@@ -75,7 +41,9 @@ def pair(request, builds, tmp_path_factory):
         for url in log(folder, request):
             found = Pair(
                 hub=stack.enter_context(builds[hub].party(folder / "hub", "hub", url, folder)),
-                hospital=stack.enter_context(builds[hospital].party(folder / "hospital", "hospital", url, folder / "hospital")),
+                hospital=stack.enter_context(
+                    builds[hospital].party(folder / "hospital", "hospital", url, folder / "hospital")
+                ),
             )
             found.join()
             yield found
@@ -98,19 +66,19 @@ def test_a_hospital_joins(pair):
 def test_an_offer_is_approved_by_the_hospitals_rule(pair):
     pair.offer("ruled")
     assert pair.told("ruled")["Approved"] == ("True", "ApprovedByRule")
-    assert pair.hospital.task(job="ruled")["trains"]
+    assert pair.hospital.task(job="ruled")["trainer"]
 
 
 def test_a_person_approves_and_another_denies_and_the_hub_is_told_why(pair):
     pair.offer("wanted", task=OTHER)
     pair.offer("unwanted", task=OTHER)
     assert pair.told("wanted")["Approved"][0] == "False"
-    assert not pair.hospital.task(job="wanted")["trains"]
+    assert not pair.hospital.task(job="wanted")["trainer"]
     pair.hospital.decide(job="wanted", decision="Approved")
     pair.hospital.decide(job="unwanted", decision="Denied", message="not without the ethics committee")
     pair.both_turn()
     assert pair.told("wanted")["Approved"][0] == "True"
-    assert pair.hospital.task(job="wanted")["trains"]
+    assert pair.hospital.task(job="wanted")["trainer"]
     denied = pair.hub.sees(name="unwanted")["part"]["status"]
     assert denied["state"] == "Denied"
     assert "not without the ethics committee" in str(denied["conditions"])
@@ -121,10 +89,10 @@ def test_a_job_is_suspended_and_resumed(pair):
     pair.hub.apply(name="paused", spec={"runPolicy": {"suspend": True}})
     pair.both_turn()
     assert pair.told("paused")["Training"] == ("False", "Suspended")
-    assert not pair.hospital.task(job="paused")["trains"]
+    assert not pair.hospital.task(job="paused")["trainer"]
     pair.hub.apply(name="paused", spec={"runPolicy": {"suspend": False}})
     pair.both_turn()
-    assert pair.hospital.task(job="paused")["trains"]
+    assert pair.hospital.task(job="paused")["trainer"]
 
 
 def test_the_hub_is_told_the_round_the_epsilon_and_where_the_ledger_ends(pair):
@@ -166,4 +134,4 @@ def test_both_go_on_after_a_restart_with_what_the_other_version_wrote(pair):
     pair.hospital.restart()
     pair.both_turn()
     assert pair.told("lasting")["Approved"] == ("True", "ApprovedByRule")
-    assert pair.hospital.task(job="lasting")["trains"]
+    assert pair.hospital.task(job="lasting")["trainer"]

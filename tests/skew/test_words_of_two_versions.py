@@ -1,8 +1,8 @@
 """What one version writes the other must take: what is new is left unsaid until somebody uses it, and nothing is lost.
 
-Jobs, letters and messages are read strictly, and the digest of a job's spec, which all parties compare, holds its defaults.
-A new field with a default of its own would so keep every job from parties of the version before, whether it is used or
-not; a new field that is None, and None is not written, does not.
+Jobs, letters and messages are read strictly, and the digest of a job's spec, which all parties compare, holds its
+defaults. A new field with a default of its own would so keep every job from parties of the version before, whether it
+is used or not; a new field that is None does not, for None is not written.
 """
 
 from copy import deepcopy
@@ -21,7 +21,7 @@ JOB = {
 
 
 def complaints(old, new, path, closed=False):
-    """What a party of the one version would not take of the other; a `closed` object takes nothing that it does not know."""
+    """What parties of one version would not take of the other's; a `closed` object takes only what it knows."""
     closed = closed or old.get("additionalProperties") is False
     before, after, required = old.get("properties", {}), new.get("properties", {}), new.get("required", [])
     for name in sorted(set(before) - set(after)):
@@ -55,7 +55,10 @@ def changed(**fields):
         (JOB, []),
         (changed(seed={"type": "integer"}), []),
         (changed(seed={"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}), []),
-        (changed(seed={"type": "integer", "default": 0}), [".rounds.seed is new, and is said also where nobody uses it"]),
+        (
+            changed(seed={"type": "integer", "default": 0}),
+            [".rounds.seed is new, and is said also where nobody uses it"],
+        ),
         (changed(count={"type": "integer", "default": 6}), [".rounds.count has another default"]),
         (JOB | {"required": ["rounds", "names"]}, [".names must be said now"]),
         (JOB | {"properties": {"names": JOB["properties"]["names"]}}, [".rounds is gone"]),
