@@ -18,7 +18,7 @@ def test_the_build_of_the_version_before_is_here_and_no_other():
 def test_it_is_what_is_packed_of_its_own_sources_and_nothing_else(builds):
     assert keep_build.minor(builds[OLD].root) == OLD
     assert keep_build.tar(builds[OLD].root) == lzma.decompress(kept().read_bytes())
-    assert {path.suffix for path in builds[OLD].root.rglob("*") if path.is_file()} <= keep_build.SUFFIXES
+    assert {path.suffix for path in keep_build.files(builds[OLD].root)} <= keep_build.SUFFIXES
     assert kept().stat().st_size < LARGEST
 
 
