@@ -58,7 +58,7 @@ PATIENCE, GLANCE = 60.0, 0.1
 
 
 async def until(heard, listen):
-    """Listen once, and then until that was heard."""
+    """Listen once, and then until that was heard, or not believed."""
     await listen(0)
     deadline = time() + PATIENCE
     while not heard():
@@ -144,7 +144,7 @@ class Hub(Clustered):
             identity = await hub_identity(self.context, HUB)
             mailbox = await self.clerk.have(lambda: Mailbox(open_log(self.log), topics.HUB, identity))
             self.correspondent = Correspondent(self.context, HUB, identity, mailbox, self.clerk)
-        await until(lambda: self._heard() >= told, self.correspondent.listen)
+        await until(lambda: self._heard() >= told or self.refused(), self.correspondent.listen)
         await self._look()
         await self.correspondent.write()
 
@@ -257,7 +257,7 @@ class Hospital(Clustered):
         if self.agent is None:
             await self._follow()
         await self.agent.ask_for_renewal()
-        await until(lambda: self.agent.heard.serial >= said, self.agent.listen)
+        await until(lambda: self.agent.heard.serial >= said or self.agent.refused, self.agent.listen)
         await self.riverside._look()
         await self.riverside._look()
         self.agent._told_at, serial = 0.0, int(time() * 1000)
