@@ -1,3 +1,3 @@
 """What operator and workers agree on: the custom resources, the log, the messages."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -35,7 +35,7 @@ def cluster():
     archive = operator_image()
     with own_cluster("charts", Options(gpus=0)) as found:
         (name,) = found.load(archive) or [archive_name(archive)]
-        ctr(found.first_process(), "images", "tag", "--force", name, f"{REGISTRY}/consilia-operator:0.1.0")
+        ctr(found.first_process(), "images", "tag", "--force", name, f"{REGISTRY}/consilia-operator:0.2.0")
         yield found
 
 

@@ -11,7 +11,7 @@ from consilia_operator.settings import OperatorSettings
 from scripts.chart.values import DERIVED, ChartValues
 from scripts.generate import differing
 
-IMAGES = {"worker": "localhost/consilia-worker:0.1.0", "kafka": "localhost/consilia-kafka:0.1.0"}
+IMAGES = {"worker": "localhost/consilia-worker:0.2.0", "kafka": "localhost/consilia-kafka:0.2.0"}
 DIGEST = "sha256:" + "a" * 64
 
 
@@ -104,7 +104,7 @@ def test_every_setting_of_the_operator_can_be_set(tmp_path):
     [
         ({"tag": "2.0"}, "registry.example/team/consilia-worker:2.0"),
         ({"tag": "2.0", "digest": DIGEST}, f"registry.example/team/consilia-worker@{DIGEST}"),
-        ({"repository": "ours"}, "registry.example/team/ours:0.1.0"),
+        ({"repository": "ours"}, "registry.example/team/ours:0.2.0"),
     ],
 )
 def test_a_digest_wins_over_a_tag_and_a_tag_over_the_version(tmp_path, image, expected):
@@ -115,7 +115,7 @@ def test_a_digest_wins_over_a_tag_and_a_tag_over_the_version(tmp_path, image, ex
 
 def test_an_image_may_do_without_a_registry(tmp_path):
     values = {"images": {"registry": "", "kafka": {"repository": "registry.example/kafka"}}}
-    assert loaded(tmp_path, values).images.kafka == "registry.example/kafka:0.1.0"
+    assert loaded(tmp_path, values).images.kafka == "registry.example/kafka:0.2.0"
 
 
 def test_amounts_may_be_numbers_as_everywhere_in_kubernetes(tmp_path):

@@ -387,6 +387,20 @@ def test_who_is_expelled_is_not_asked_any_more(expelled, hub, hospitals, job):
     }
 
 
-def test_every_command_of_both_guides_was_typed(expelled, pair, administrator, staff):
+@pytest.fixture(scope="module")
+def left(pair, expelled):
+    pair.hospital.follow(JOIN_A_HUB, "Leave")
+
+
+def test_who_leaves_keeps_what_is_its_own_and_nothing_of_the_hubs(left, clusters, waiting):
+    each = clusters[WALKED]
+    assert each.cluster.get("hospitaltasks", "-n", WALKED)["items"] == []
+    there = {secret["metadata"]["name"] for secret in each.cluster.get("secrets", "-n", WALKED)["items"]}
+    assert "consilia-identity" in there
+    assert "consilia-hub" not in there
+    assert float(account(each)["spent"]) > 0
+
+
+def test_every_command_of_both_guides_was_typed(left, pair, administrator, staff):
     typed = {command for each in (pair.hub, pair.hospital, administrator, staff) for command in each.typed}
     assert commands() - typed == set(LEFT_OUT)
