@@ -6,7 +6,6 @@ on their cluster but what the guide has its administrator give them.
 
 import json
 import shutil
-import subprocess
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from hospital_life import account, lasting, occupant, of_the_release, task_of, u
 from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
 from joining import JOIN_A_HUB, LEFT_OUT, OF_HOSPITALS, RUN_A_HUB, Pair, commands, reader
 from local_runs import run_here
-from mishaps import decide, kill_operator, offline, operator_away, round_of, round_reached, until
+from mishaps import decide, kill_operator, knock, offline, operator_away, round_of, round_reached, until
 from needed import real_data
 from real_cluster import ours_or_skip
 
@@ -364,10 +363,7 @@ def test_no_connection_was_ever_opened_towards_a_hospital(hub, hospitals, traine
         first = each.cluster.state.first.pid
         assert network.calls(first) == 0
         # And the filter does count: somebody at the hub tries to.
-        address, port = str(each.cluster.addresses.node(0)), "6443"
-        knock = f"exec 3<>/dev/tcp/{address}/{port}"
-        hub_node = network.enter(hub.cluster.state.first.pid)
-        subprocess.run([*hub_node, "timeout", "5", "bash", "-c", knock], check=False, capture_output=True, timeout=20)
+        knock(each)
         assert network.calls(first) > 0
 
 
@@ -392,7 +388,7 @@ def left(pair, expelled):
     pair.hospital.follow(JOIN_A_HUB, "Leave")
 
 
-def test_who_leaves_keeps_what_is_its_own_and_nothing_of_the_hubs(left, clusters, waiting):
+def test_who_leaves_keeps_what_is_its_own_and_nothing_of_the_hubs(left, clusters):
     each = clusters[WALKED]
     assert each.cluster.get("hospitaltasks", "-n", WALKED)["items"] == []
     there = {secret["metadata"]["name"] for secret in each.cluster.get("secrets", "-n", WALKED)["items"]}

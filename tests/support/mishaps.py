@@ -1,6 +1,7 @@
 """What happens to a federation of several clusters on a bad day: operators away, cables cut, people who decide anew."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from installation import round_reached
 from tests.cluster import network
 from tests.cluster.access import Access
 
-__all__ = ["decide", "kill_operator", "offline", "operator_away", "round_of", "round_reached", "until"]
+__all__ = ["decide", "kill_operator", "knock", "offline", "operator_away", "round_of", "round_reached", "until"]
 Document = dict[str, Any]
 
 
@@ -48,6 +49,13 @@ def offline(hospital: HospitalCluster) -> Iterator[None]:
     """Within the block the hospital reaches nobody."""
     with network.cut(hospital.cluster.state.first.pid, hospital.device):
         yield
+
+
+def knock(hospital: HospitalCluster) -> None:
+    """Somebody at the hub calls the hospital's API server."""
+    call = f"exec 3<>/dev/tcp/{hospital.cluster.addresses.node(0)}/6443"
+    command = [*network.enter(hospital.hub.state.first.pid), "timeout", "5", "bash", "-c", call]
+    subprocess.run(command, check=False, capture_output=True, timeout=20)
 
 
 def task_of(hospital: HospitalCluster, job: str) -> Document:
