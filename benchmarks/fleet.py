@@ -41,7 +41,7 @@ JOB = "study"
 _BEGIN = 0.05
 """Between two hospitals that start in one process, in seconds."""
 _CALM = 20.0
-"""After so long all that was begun is done, in seconds."""
+"""After so long all that was begun is done, in seconds; or after a third of a span, if that is less."""
 _DENIES = 10
 """Of so many hospitals one denies."""
 
@@ -205,10 +205,10 @@ async def look(site: Site, seconds: float, stack: ExitStack, processes: int) -> 
     """The whole story of one number of hospitals."""
     count = len(site.names)
     joined = await join(site, stack, processes)
-    await asyncio.sleep(_CALM)
+    await asyncio.sleep(min(_CALM, seconds / 3))
     rest = await site.span(seconds)
     offered = await offer(site)
-    await asyncio.sleep(_CALM)
+    await asyncio.sleep(min(_CALM, seconds / 3))
     rounds = await site.span(seconds)
     records, disk = site.fleet.kafka.letters()
     assert await site.fleet.available() == count

@@ -30,10 +30,10 @@ async def reconcile(context: Context, key: Key) -> float | None:
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
     if is_member(document):
-        findings, told = await members.look(context, document)
-        status |= told | {"conditions": settle(before.get("conditions", ()), findings, generation, now())}
-        await write_status(context, document, status)
-        return members.LOOK_AGAIN
+        found = await members.look(context, document)
+        conditions = settle(before.get("conditions", ()), found.findings, generation, now())
+        await write_status(context, document, {**status, **found.told, "conditions": conditions})
+        return found.again
     joined = await consent(context, document)
     if joined.holds:
         shown = await show_key(context, key.name)

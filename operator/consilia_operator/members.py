@@ -1,9 +1,9 @@
 """A Hospital in a cluster of its own: admitted with its request, heard of over the log, expelled at once."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import time
 from typing import Any
 
 from consilia.certificates import requested_key
@@ -12,7 +12,7 @@ from consilia.errors import ConsiliaError, IdentityError
 from consilia.wire.correspondence import Report
 from consilia_operator.conditions import Finding, condition, holds, moment, timestamp
 from consilia_operator.context import Context
-from consilia_operator.correspondence.hub import hub_identity, is_member
+from consilia_operator.correspondence.hub import hub_identity, silent
 from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
 from consilia_operator.manifests.aggregator import AGGREGATOR
 from consilia_operator.names import HOSPITAL as HOSPITAL_LABEL
@@ -24,33 +24,43 @@ from consilia_operator.transport.membership import as_bundle
 logger = logging.getLogger("consilia.operator.hospitals")
 
 BUNDLE_FILE = "bundle.json"
-LOOK_AGAIN = 15.0
-_SILENT = 2.0
-"""So many intervals may pass until a hospital counts as away."""
-_NOTED_EVERY = 60.0
-"""The status does not change with every heartbeat, in seconds."""
+_WAITING, _CALM = 15.0, 60.0
+"""After so long one that waits is looked at again, and one that is admitted; what it tells wakes it before."""
+_NOTED_EVERY = 300.0
+"""The status does not change with every heartbeat, in seconds: with many hospitals that would be all that etcd does."""
 
 
-async def look(context: Context, document: Document) -> tuple[Sequence[Finding], dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look has found."""
+
+    findings: Sequence[Finding]
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """By the hospital, for its status."""
+    again: float = _WAITING
+    """When to look again, in seconds, unless it tells something else before, or falls silent."""
+
+
+async def look(context: Context, document: Document) -> Look:
     """Whether it has joined and is there, and what it told for its status."""
     namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
     if refused := _refused(context, document):
         if not document["spec"].get("accepted"):
             await context.transport.expel(namespace, name)
-        return [refused, Finding("Available", False, refused.reason, "It is not admitted.")], {}
+        return Look(findings=[refused, Finding("Available", False, refused.reason, "It is not admitted.")])
     try:
         waiting = await _admit(context, document)
     except IdentityError as error:
         waiting = Finding("Joined", False, "RequestRefused", str(error))
     if waiting:
-        return [waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")], {}
+        return Look(findings=[waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")])
     heard = context.desks.report(namespace, name)
     if heard is None:
-        return _silent(document), {}
+        return Look(findings=_silent(document), again=_CALM)
     report, at = heard
     await _take_request(context, document, report)
     joined = Finding("Joined", True, "Reported", "It follows this hub.")
-    return [joined, _available(report, at)], _told(document, report, at)
+    return Look(findings=[joined, _available(report, at)], told=_told(document, report, at), again=_CALM)
 
 
 def _refused(context: Context, document: Document) -> Finding | None:
@@ -61,40 +71,18 @@ def _refused(context: Context, document: Document) -> Finding | None:
         return Finding("Joined", False, "NameTaken", message)
     if not document["spec"].get("accepted"):
         return Finding("Joined", False, "NotAccepted", "It is not admitted: spec.accepted is false.")
-    if twin := _twin(context, document):
+    namespace = document["metadata"]["namespace"]
+    if twin := context.twins.older(document, lambda: context.store.all(HOSPITAL, namespace)):
         message = f"Hospital {twin} has the same key or cluster: one hospital is admitted under one name. Delete one."
         return Finding("Joined", False, "AdmittedTwice", message)
     return None
-
-
-def _twin(context: Context, document: Document) -> str:
-    """Another that is the same hospital, and was there before; empty if there is none."""
-    own = document["metadata"]["name"]
-    for each in sorted(context.store.all(HOSPITAL, document["metadata"]["namespace"]), key=_age):
-        if each["metadata"]["name"] == own:
-            return ""
-        if each["spec"].get("accepted") and _same(each, document):
-            return str(each["metadata"]["name"])
-    return ""
-
-
-def _age(document: Document) -> tuple[str, str]:
-    return document["metadata"].get("creationTimestamp", ""), document["metadata"]["name"]
-
-
-def _same(one: Document, other: Document) -> bool:
-    keys = [(each["spec"].get("publicKey") or each.get("status", {}).get("publicKey") or "").strip()
-            for each in (one, other)]  # fmt: skip
-    clusters = [each["spec"].get("clusterDigest") if is_member(each) else None for each in (one, other)]
-    return bool(keys[0] and keys[0] == keys[1]) or bool(clusters[0] and clusters[0] == clusters[1])
 
 
 async def _admit(context: Context, document: Document) -> Finding | None:
     """See that it may correspond, and that its bundle is there to be handed over; why not yet."""
     metadata, spec = document["metadata"], document["spec"]
     namespace, hospital = metadata["namespace"], metadata["name"]
-    there = await context.api.get(CONFIG_MAP, namespace, bundle_name(hospital))
-    before = _bundle(there)
+    before = await _before(context, document)
     request = spec["certificateRequest"].encode()
     certificate = before.certificate.encode() if before else None
     found = await context.transport.admit(namespace, hospital, request, certificate)
@@ -110,10 +98,18 @@ async def _admit(context: Context, document: Document) -> Finding | None:
             **as_bundle(found),
         }
     ).signed_by(identity)
-    if bundle != before:
-        await context.api.apply(_paper(document, bundle))
+    await context.applying.apply(_paper(document, bundle))
     context.desks.hand_out(namespace, hospital, bundle.model_dump(mode="json", by_alias=True, exclude_none=True))
     return None
+
+
+async def _before(context: Context, document: Document) -> JoinBundle | None:
+    """What it was handed last; only an operator that was started since asks the API server."""
+    metadata = document["metadata"]
+    if handed := context.desks.of(metadata["namespace"]).bundles.get(metadata["name"]):
+        return JoinBundle.model_validate(handed)
+    there = await context.api.get(CONFIG_MAP, metadata["namespace"], bundle_name(metadata["name"]))
+    return _bundle(there)
 
 
 async def _take_request(context: Context, document: Document, report: Report) -> None:
@@ -171,7 +167,7 @@ def _silent(document: Document) -> list[Finding]:
 
 
 def _available(report: Report, at: float) -> Finding:
-    if time() - at <= _SILENT * report.interval:
+    if not silent(report, at):
         return Finding("Available", True, "Heard", "It is heard of regularly.")
     since = timestamp(datetime.fromtimestamp(at, UTC))
     return Finding("Available", False, "Silent", f"It was last heard of at {since}.")
