@@ -27,6 +27,7 @@ from benchmarks.named import also_known
 from benchmarks.operator_process import ROOT, OperatorProcess, operator
 from benchmarks.options import as_text, positive, progress
 from benchmarks.reconcile import line
+from consilia.api.task_spec import HOSPITALS_AT_MOST
 from consilia.broker.guarded import Guarded
 from consilia.enrolment.keeping import BUNDLE_FILE
 from consilia.errors import ConsiliaError
@@ -279,7 +280,10 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 def numbers(text: str) -> list[int]:
     """As in 50,100,200."""
-    return [positive(each) for each in text.split(",")]
+    found = [positive(each) for each in text.split(",")]
+    if max(found) > HOSPITALS_AT_MOST:
+        raise argparse.ArgumentTypeError(f"{max(found)} hospitals are too many: a job can have {HOSPITALS_AT_MOST}")
+    return found
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

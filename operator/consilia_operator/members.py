@@ -26,8 +26,9 @@ logger = logging.getLogger("consilia.operator.hospitals")
 BUNDLE_FILE = "bundle.json"
 _WAITING, _CALM = 15.0, 60.0
 """After so long one that waits is looked at again, and one that is admitted; what it tells wakes it before."""
-_NOTED_EVERY = 300.0
-"""The status does not change with every heartbeat, in seconds: with many hospitals that would be all that etcd does."""
+_NOTED_EVERY, _NOTES = 60.0, 15
+"""The status does not change with every heartbeat, in seconds; and of all hospitals so many change in a second at most:
+with thousands of them etcd would do nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,8 @@ async def look(context: Context, document: Document) -> Look:
     report, at = heard
     await _take_request(context, document, report)
     joined = Finding("Joined", True, "Reported", "It follows this hub.")
-    return Look(findings=[joined, _available(report, at)], told=_told(document, report, at), again=_CALM)
+    told = _told(document, report) | {"lastHeartbeat": _noted(context, document, report, at)}
+    return Look(findings=[joined, _available(report, at)], told=told, again=_CALM)
 
 
 def _refused(context: Context, document: Document) -> Finding | None:
@@ -173,7 +175,7 @@ def _available(report: Report, at: float) -> Finding:
     return Finding("Available", False, "Silent", f"It was last heard of at {since}.")
 
 
-def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
+def _told(document: Document, report: Report) -> dict[str, Any]:
     """For its status: data sets, GPUs, version; of its ledger the newest end that was ever told."""
     before = document.get("status", {})
     status: dict[str, Any] = {
@@ -181,7 +183,6 @@ def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
         "operatorVersion": report.version,
         "datasets": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in report.datasets],
         "gpus": [each.model_dump(mode="json", by_alias=True) for each in report.gpus],
-        "lastHeartbeat": _noted(before.get("lastHeartbeat"), at),
     }
     heads = [before["ledger"]] if "ledger" in before else []
     if report.ledger:
@@ -191,7 +192,10 @@ def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
     return status
 
 
-def _noted(before: str | None, at: float) -> str:
-    if before and 0 <= at - moment(before).timestamp() < _NOTED_EVERY:
-        return before
+def _noted(context: Context, document: Document, report: Report, at: float) -> str:
+    """When it was heard of: about when as long as it is there, and exactly when it is not."""
+    metadata, before = document["metadata"], document.get("status", {}).get("lastHeartbeat")
+    every = max(_NOTED_EVERY, len(context.desks.of(metadata["namespace"]).bundles) / _NOTES)
+    if before and not silent(report, at) and 0 <= at - moment(before).timestamp() < every:
+        return str(before)
     return timestamp(datetime.fromtimestamp(at, UTC))
