@@ -190,9 +190,9 @@ class Offered:
 
 async def offer(site: Site) -> Offered:
     """Offer it, and wait for all answers."""
-    cpu, began, at = site.process.cpu_seconds(), time.monotonic(), time.time()
     count = len(site.names)
     await asyncio.to_thread(site.fleet.news, site.names, topics.offers)
+    cpu, began, at = site.process.cpu_seconds(), time.monotonic(), time.time()
     await site.fleet.offer(JOB, count)
     answered = await site.fleet.answered(count, lambda row: row["state"] != "Offered")
     used = site.process.cpu_seconds() - cpu
