@@ -15,6 +15,7 @@ from transport_in_memory import TransportInMemory
 from consilia.certificates import certify, new_key, request_certificate
 from consilia.enrolment.keeping import LINK, identity_files
 from consilia.log import topics
+from consilia.progress import TrainerProgress
 from consilia.wire.correspondence import Handout
 from consilia.wire.identity import Identity
 from consilia_operator import hospitals, kinds, ledgers
@@ -223,7 +224,21 @@ def test_a_heartbeat_alone_wakes_nobody(hub):
     assert drained(hub.context.queue) == set()
 
 
-def test_a_hospital_that_tells_something_else_or_comes_back_is_looked_at(hub, monkeypatch):
+def test_a_round_more_is_no_news_for_the_job(hub):
+    """Its aggregator tells the hub of rounds, at once and of all hospitals together."""
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    drained(hub.context.queue)
+    key = Key(kinds.HOSPITAL_TASK, NAME, hub.both.task()["metadata"]["name"])
+    told = TrainerProgress(job="study", hospital=NAME, version=1, state="Training", round=7)
+    hub.both.riverside.context.progress._heard[key] = told
+    hub.both_turn()
+    assert hub.task("study")["status"]["round"] == 7
+    assert drained(hub.context.queue) == set()
+
+
+def test_a_hospital_that_tells_something_else_or_comes_back_is_looked_at(hub):
     hub.both_turn()
     drained(hub.context.queue)
     hub.both.riverside.apply({".spec.unit": "Patient"}, name="others")
@@ -234,7 +249,7 @@ def test_a_hospital_that_tells_something_else_or_comes_back_is_looked_at(hub, mo
     assert drained(hub.context.queue) == {("Hospital", NAME)}
 
 
-def test_one_that_has_fallen_silent_is_found_once(hub, monkeypatch):
+def test_one_that_has_fallen_silent_is_found_once(hub):
     hub.both_turn()
     hub.look()
     hub.sync()
