@@ -67,5 +67,6 @@ ALL = (
     Benchmark(name="log", module="benchmarks.log", options="--log kafka sqlite"),
     Benchmark(name="strategies", module="benchmarks.strategies", options="--hospitals 10"),
     Benchmark(name="reconcile", module="benchmarks.reconcile", options="--jobs 1000 --curve 100 300 --active 200"),
+    Benchmark(name="fleet", module="benchmarks.fleet", options="--hospitals 50,100,200"),
 )
 """In the order of the docs."""

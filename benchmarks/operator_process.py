@@ -19,6 +19,7 @@ from consilia.broker.guarded import Guarded
 from consilia.broker.ports import HOST, free_ports
 from consilia.errors import RunError
 
+ROOT = Path(__file__).parents[1]
 NAMESPACE = "consilia-system"
 START_SECONDS = 120.0
 _LOOKS = "consilia_reconcile_duration_seconds"
@@ -132,8 +133,13 @@ class OperatorProcess:
 
 
 @contextmanager
-def operator(folder: Path, kubeconfig: Path, settings: Mapping[str, object]) -> Iterator[OperatorProcess]:
-    """Within the block it runs with these settings, and ends as a pod does: by SIGTERM."""
+def operator(
+    folder: Path, kubeconfig: Path, settings: Mapping[str, object], names: Path | None = None
+) -> Iterator[OperatorProcess]:
+    """Within the block it runs with these settings, and ends as a pod does: by SIGTERM.
+
+    It also knows the names in that file: see `benchmarks.named`.
+    """
     (port,) = free_ports(1)
     images = {"worker": "localhost/consilia-worker:none", "kafka": "localhost/consilia-kafka:none"}
     file = folder / "operator.json"
@@ -141,8 +147,9 @@ def operator(folder: Path, kubeconfig: Path, settings: Mapping[str, object]) -> 
     environment = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": NAMESPACE, "POD_NAME": "consilia-operator-0"}
     environment["PYTHONDONTWRITEBYTECODE"] = ""  # what its image brings along is compiled once, and kept
     command = ["env", *(f"{name}={value}" for name, value in environment.items())]
-    command += [sys.executable, "-m", "consilia_operator", "--settings", str(file)]
-    guard = Guarded(command, folder / "operator.log", folder)
+    module = ["benchmarks.named", str(names), "consilia_operator"] if names else ["consilia_operator"]
+    command += [sys.executable, "-m", *module, "--settings", str(file)]
+    guard = Guarded(command, folder / "operator.log", ROOT)
     try:
         yield OperatorProcess(pid=guard.pid, port=port, guard=guard, log=folder / "operator.log")
     finally:

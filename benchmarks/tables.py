@@ -54,6 +54,34 @@ AFTERWARDS = {
 }
 """And when all is done."""
 
+FLEET = {
+    "admit_seconds": "all admitted, s",
+    "admit_cpu_ms_per_hospital": "the operator's CPU for each, ms",
+    "join_seconds": "all heard of, s",
+    "rest_cpu_percent": "at rest: the operator, % of a core",
+    "heartbeats_per_second": "heartbeats a second",
+    "rest_cpu_ms_per_heartbeat": "CPU for each, ms",
+    "rest_requests_per_heartbeat": "requests for each",
+    "offered_seconds": "one job: offered to all, s",
+    "answered_seconds": "answered by all, in its status, s",
+    "offer_cpu_ms_per_hospital": "the operator's CPU for each hospital, ms",
+    "rounds_cpu_percent": "while all train: the operator, % of a core",
+    "rounds_letters_per_second": "letters a second",
+    "rounds_cpu_ms_per_letter": "CPU for each, ms",
+    "empty_rss_mib": "the operator's memory before, MiB",
+    "rss_mib": "with all of them, MiB",
+    "peak_mib": "its peak, MiB",
+    "offer_bytes": "the largest offer, bytes",
+    "report_bytes": "the largest report, bytes",
+    "status_bytes": "the job with its status, bytes",
+    "topic_bytes_per_hospital": "letters on the log for each, bytes",
+    "topic_disk_mib": "their topics on the disk, MiB",
+    "broker_cpu_percent": "at rest: the broker, % of a core",
+    "broker_peak_mib": "the broker, peak MiB",
+    "other_cpu_cores": "at rest: cores busy with other work",
+}
+"""What a hub with many hospitals in clusters of their own costs, and how it is called."""
+
 Page = Mapping[str, str]
 """Markdown by the name of the place where it belongs."""
 
@@ -171,6 +199,17 @@ def operator_table(measured: Mapping[str, Any]) -> str:
     return table(head, rows) + "\n\n" + table([f"with {after_jobs(measured)} suspended", ""], steady)
 
 
+def fleet_table(measured: Mapping[str, Any]) -> str:
+    """A column for each number of hospitals."""
+    columns = [(f"{each['hospitals']:,}", each) for each in measured["curve"]]
+    if more := measured.get("extrapolated"):
+        columns.append((f"{more['hospitals']:,}, by the line through them", more))
+    rows = [
+        [words, *(number(each[name]) if name in each else "" for _, each in columns)] for name, words in FLEET.items()
+    ]
+    return table(["hospitals", *(name for name, _ in columns)], rows)
+
+
 def after_jobs(measured: Mapping[str, Any]) -> str:
     """With how many jobs the operator was restarted and left alone."""
     return f"{measured['restart']['jobs']:,}"
@@ -232,5 +271,6 @@ SECTIONS: Mapping[str, Section] = {
     "log": logs_table,
     "strategies": plain_table,
     "reconcile": operator_table,
+    "fleet": fleet_table,
 }
 """How each benchmark's results are shown."""

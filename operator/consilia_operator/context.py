@@ -20,6 +20,7 @@ from consilia_operator.progress_watch import ProgressWatch
 from consilia_operator.settings import OperatorSettings
 from consilia_operator.store import Document, Key, Store
 from consilia_operator.transport.interface import Transport
+from consilia_operator.twins import Twins
 from consilia_operator.work_queue import WorkQueue
 
 
@@ -43,6 +44,7 @@ class Context:
     isolation: Isolation = field(default_factory=Isolation)
     """Whether NetworkPolicies hold, in a hospital's own cluster."""
     remembered: Memory = field(default_factory=Memory)
+    twins: Twins = field(default_factory=Twins)
 
     def look_at(self, kind: Kind, namespace: str, name: str) -> None:
         """Have an object looked at soon."""

@@ -32,12 +32,12 @@ async def reconcile(context: Context, key: Key) -> float | None:
     before, generation = document.get("status", {}), document["metadata"]["generation"]
     status: dict[str, Any] = before | {"observedGeneration": generation}
     if is_member(document):
-        findings, told = await members.look(context, document)
-        heard = any(each.type == "Available" and each.holds for each in findings)
+        found = await members.look(context, document)
+        heard = any(each.type == "Available" and each.holds for each in found.findings)
         context.metrics.hospital_available.labels(key.namespace, key.name).set(heard)
-        status |= told | {"conditions": settle(before.get("conditions", ()), findings, generation, now())}
-        await write_status(context, document, status)
-        return members.LOOK_AGAIN
+        conditions = settle(before.get("conditions", ()), found.findings, generation, now())
+        await write_status(context, document, {**status, **found.told, "conditions": conditions})
+        return found.again
     joined = await consent(context, document)
     if joined.holds:
         shown = await show_key(context, key.name)

@@ -1,9 +1,9 @@
 """A Hospital in a cluster of its own: admitted with its request, heard of over the log, expelled at once."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import time
 from typing import Any
 
 from consilia.certificates import requested_key
@@ -12,7 +12,7 @@ from consilia.errors import ConsiliaError, IdentityError
 from consilia.wire.correspondence import Report
 from consilia_operator.conditions import Finding, condition, holds, moment, timestamp
 from consilia_operator.context import Context
-from consilia_operator.correspondence.hub import hub_identity, is_member
+from consilia_operator.correspondence.hub import hub_identity, silent
 from consilia_operator.errors import ApiRefused, Conflict
 from consilia_operator.kinds import CONFIG_MAP, HOSPITAL
 from consilia_operator.manifests.aggregator import AGGREGATOR
@@ -25,20 +25,31 @@ from consilia_operator.transport.membership import as_bundle
 logger = logging.getLogger("consilia.operator.hospitals")
 
 BUNDLE_FILE = "bundle.json"
-LOOK_AGAIN = 15.0
-_SILENT = 2.0
-"""So many intervals may pass until a hospital counts as away."""
-_NOTED_EVERY = 60.0
-"""The status does not change with every heartbeat, in seconds."""
+_WAITING, _CALM = 15.0, 60.0
+"""After so long one that waits is looked at again, and one that is admitted; what it tells wakes it before."""
+_NOTED_EVERY, _NOTES = 60.0, 15
+"""The status does not change with every heartbeat, in seconds; and of all hospitals so many change in a second at most:
+with thousands of them etcd would do nothing else."""
 
 
-async def look(context: Context, document: Document) -> tuple[Sequence[Finding], dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look has found."""
+
+    findings: Sequence[Finding]
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """By the hospital, for its status."""
+    again: float = _WAITING
+    """When to look again, in seconds, unless it tells something else before, or falls silent."""
+
+
+async def look(context: Context, document: Document) -> Look:
     """Whether it has joined and is there, and what it told for its status."""
     namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
     if refused := _refused(context, document):
         if not document["spec"].get("accepted"):
             await context.transport.expel(namespace, name)
-        return [refused, Finding("Available", False, refused.reason, "It is not admitted.")], {}
+        return Look(findings=[refused, Finding("Available", False, refused.reason, "It is not admitted.")])
     try:
         waiting = await _admit(context, document)
     except IdentityError as error:
@@ -49,14 +60,15 @@ async def look(context: Context, document: Document) -> tuple[Sequence[Finding],
         message = f"The API server does not let the operator admit it: {error}"
         waiting = Finding("Joined", False, "Refused", message)
     if waiting:
-        return [waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")], {}
+        return Look(findings=[waiting, Finding("Available", False, waiting.reason, "It is not admitted yet.")])
     heard = context.desks.report(namespace, name)
     if heard is None:
-        return _silent(document), {}
+        return Look(findings=_silent(document), again=_CALM)
     report, at = heard
     await _take_request(context, document, report)
     joined = Finding("Joined", True, "Reported", "It follows this hub.")
-    return [joined, _available(report, at)], _told(document, report, at)
+    told = _told(document, report) | {"lastHeartbeat": _noted(context, document, report, at)}
+    return Look(findings=[joined, _available(report, at)], told=told, again=_CALM)
 
 
 async def let_go(context: Context, key: Key) -> None:
@@ -74,40 +86,18 @@ def _refused(context: Context, document: Document) -> Finding | None:
         return Finding("Joined", False, "NameTaken", message)
     if not document["spec"].get("accepted"):
         return Finding("Joined", False, "NotAccepted", "It is not admitted: spec.accepted is false.")
-    if twin := _twin(context, document):
+    namespace = document["metadata"]["namespace"]
+    if twin := context.twins.older(document, lambda: context.store.all(HOSPITAL, namespace)):
         message = f"Hospital {twin} has the same key or cluster: one hospital is admitted under one name. Delete one."
         return Finding("Joined", False, "AdmittedTwice", message)
     return None
-
-
-def _twin(context: Context, document: Document) -> str:
-    """Another that is the same hospital, and was there before; empty if there is none."""
-    own = document["metadata"]["name"]
-    for each in sorted(context.store.all(HOSPITAL, document["metadata"]["namespace"]), key=_age):
-        if each["metadata"]["name"] == own:
-            return ""
-        if each["spec"].get("accepted") and _same(each, document):
-            return str(each["metadata"]["name"])
-    return ""
-
-
-def _age(document: Document) -> tuple[str, str]:
-    return document["metadata"].get("creationTimestamp", ""), document["metadata"]["name"]
-
-
-def _same(one: Document, other: Document) -> bool:
-    keys = [(each["spec"].get("publicKey") or each.get("status", {}).get("publicKey") or "").strip()
-            for each in (one, other)]  # fmt: skip
-    clusters = [each["spec"].get("clusterDigest") if is_member(each) else None for each in (one, other)]
-    return bool(keys[0] and keys[0] == keys[1]) or bool(clusters[0] and clusters[0] == clusters[1])
 
 
 async def _admit(context: Context, document: Document) -> Finding | None:
     """See that it may correspond, and that its bundle is there to be handed over; why not yet."""
     metadata, spec = document["metadata"], document["spec"]
     namespace, hospital = metadata["namespace"], metadata["name"]
-    there = await context.api.get(CONFIG_MAP, namespace, bundle_name(hospital))
-    before = _bundle(there)
+    before = await _before(context, document)
     request = spec["certificateRequest"].encode()
     certificate = before.certificate.encode() if before else None
     found = await context.transport.admit(namespace, hospital, request, certificate)
@@ -123,10 +113,18 @@ async def _admit(context: Context, document: Document) -> Finding | None:
             **as_bundle(found),
         }
     ).signed_by(identity)
-    if bundle != before:
-        await context.api.apply(_paper(document, bundle))
+    await context.applying.apply(_paper(document, bundle))
     context.desks.hand_out(namespace, hospital, bundle.model_dump(mode="json", by_alias=True, exclude_none=True))
     return None
+
+
+async def _before(context: Context, document: Document) -> JoinBundle | None:
+    """What it was handed last; only an operator that was started since asks the API server."""
+    metadata = document["metadata"]
+    if handed := context.desks.of(metadata["namespace"]).bundles.get(metadata["name"]):
+        return JoinBundle.model_validate(handed)
+    there = await context.api.get(CONFIG_MAP, metadata["namespace"], bundle_name(metadata["name"]))
+    return _bundle(there)
 
 
 async def _take_request(context: Context, document: Document, report: Report) -> None:
@@ -184,13 +182,13 @@ def _silent(document: Document) -> list[Finding]:
 
 
 def _available(report: Report, at: float) -> Finding:
-    if time() - at <= _SILENT * report.interval:
+    if not silent(report, at):
         return Finding("Available", True, "Heard", "It is heard of regularly.")
     since = timestamp(datetime.fromtimestamp(at, UTC))
     return Finding("Available", False, "Silent", f"It was last heard of at {since}.")
 
 
-def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
+def _told(document: Document, report: Report) -> dict[str, Any]:
     """For its status: data sets, GPUs, version; of its ledger the newest end that was ever told."""
     before = document.get("status", {})
     status: dict[str, Any] = {
@@ -198,7 +196,6 @@ def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
         "operatorVersion": report.version,
         "datasets": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in report.datasets],
         "gpus": [each.model_dump(mode="json", by_alias=True) for each in report.gpus],
-        "lastHeartbeat": _noted(before.get("lastHeartbeat"), at),
     }
     heads = [before["ledger"]] if "ledger" in before else []
     if report.ledger:
@@ -208,7 +205,10 @@ def _told(document: Document, report: Report, at: float) -> dict[str, Any]:
     return status
 
 
-def _noted(before: str | None, at: float) -> str:
-    if before and 0 <= at - moment(before).timestamp() < _NOTED_EVERY:
-        return before
+def _noted(context: Context, document: Document, report: Report, at: float) -> str:
+    """When it was heard of: about when as long as it is there, and exactly when it is not."""
+    metadata, before = document["metadata"], document.get("status", {}).get("lastHeartbeat")
+    every = max(_NOTED_EVERY, len(context.desks.of(metadata["namespace"]).bundles) / _NOTES)
+    if before and not silent(report, at) and 0 <= at - moment(before).timestamp() < every:
+        return str(before)
     return timestamp(datetime.fromtimestamp(at, UTC))

@@ -25,6 +25,7 @@ def wake(store: Store, key: Key, document: Document) -> Iterator[Key]:
     if labels.get(COMPONENT) == KAFKA_COMPONENT:
         yield Key(kinds.STATEFUL_SET, key.namespace, KAFKA)
         yield from _waiting_jobs(store, key.namespace, "TransportReady")
+        yield from _waiting_members(store, key.namespace)
     elif labels.get(COMPONENT) == LEDGER_COMPONENT:
         yield from (key_of(kinds.DATASET, each) for each in store.all(kinds.DATASET, key.namespace))
     elif DATASET in labels:
@@ -55,6 +56,15 @@ def _waiting_jobs(store: Store, namespace: str, condition: str) -> Iterator[Key]
         conditions = job.get("status", {}).get("conditions", ())
         if not finished(conditions) and not holds(conditions, condition):
             yield Key(kinds.FEDERATED_JOB, namespace, job["metadata"]["name"])
+
+
+def _waiting_members(store: Store, namespace: str) -> Iterator[Key]:
+    """Hospitals in other clusters that have not joined yet: some are admitted as soon as Kafka is up."""
+    for hospital in store.all(kinds.HOSPITAL, namespace):
+        if hospital["spec"].get("cluster") == "Own" and not holds(
+            hospital.get("status", {}).get("conditions", ()), "Joined"
+        ):
+            yield key_of(kinds.HOSPITAL, hospital)
 
 
 def _offers_of(store: Store, dataset: Key) -> Iterator[Key]:

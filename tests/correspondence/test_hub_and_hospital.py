@@ -15,13 +15,14 @@ from transport_in_memory import TransportInMemory
 from consilia.certificates import certify, new_key, request_certificate
 from consilia.enrolment.keeping import LINK, identity_files
 from consilia.log import topics
+from consilia.progress import TrainerProgress
 from consilia.wire.correspondence import Handout
 from consilia.wire.identity import Identity
 from consilia_operator import hospitals, kinds, ledgers
 from consilia_operator.applying import Applying
 from consilia_operator.conditions import condition
 from consilia_operator.context import Context
-from consilia_operator.correspondence.hub import Correspondent
+from consilia_operator.correspondence.hub import Correspondent, fallen_silent, members
 from consilia_operator.correspondence.link import read
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox
 from consilia_operator.correspondence.standing import Wanted
@@ -200,9 +201,87 @@ def test_the_hub_sees_a_hospital_come_and_fall_silent(hub, monkeypatch):
     assert {each["type"]: each["status"] for each in status["conditions"]} == {"Joined": "True", "Available": "True"}
     assert status["datasets"] == [{"name": "patients", "unit": "Record"}]
     assert status["operatorVersion"]
-    monkeypatch.setattr("consilia_operator.members.time", lambda: time() + 3600)
+    monkeypatch.setattr("consilia_operator.correspondence.hub.time", lambda: time() + 3600)
     assert condition(hub.look()["conditions"], "Available")["reason"] == "Silent"
     assert condition(hub.look()["conditions"], "Joined")["status"] == "True"
+
+
+def drained(queue):
+    """What waits to be looked at, and nothing of it waits any more."""
+    found = set(queue._waiting)
+    while len(queue):
+        queue.done(asyncio.run(queue.take()))
+    return {(each.kind.kind, each.name) for each in found}
+
+
+def test_a_heartbeat_alone_wakes_nobody(hub):
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    assert drained(hub.context.queue) == {("Hospital", NAME), ("FederatedJob", "study")}
+    before = hub.context.desks.report(HUB, NAME)[0]
+    hub.both_turn()
+    assert hub.context.desks.report(HUB, NAME)[0].serial > before.serial
+    assert drained(hub.context.queue) == set()
+
+
+def test_a_round_more_is_no_news_for_the_job(hub):
+    """Its aggregator tells the hub of rounds, at once and of all hospitals together."""
+    hub.has("study")
+    hub.offer("study")
+    hub.both_turn()
+    drained(hub.context.queue)
+    key = Key(kinds.HOSPITAL_TASK, NAME, hub.both.task()["metadata"]["name"])
+    told = TrainerProgress(job="study", hospital=NAME, version=1, state="Training", round=7)
+    hub.both.riverside.context.progress._heard[key] = told
+    hub.both_turn()
+    assert hub.task("study")["status"]["round"] == 7
+    assert drained(hub.context.queue) == set()
+
+
+def test_a_hospital_that_tells_something_else_or_comes_back_is_looked_at(hub):
+    hub.both_turn()
+    drained(hub.context.queue)
+    hub.both.riverside.apply({".spec.unit": "Patient"}, name="others")
+    hub.both_turn()
+    assert drained(hub.context.queue) == {("Hospital", NAME)}
+    hub.context.desks.of(HUB).heard_at[NAME] -= 3600
+    hub.both_turn()
+    assert drained(hub.context.queue) == {("Hospital", NAME)}
+
+
+def test_one_that_has_fallen_silent_is_found_once(hub):
+    hub.both_turn()
+    hub.look()
+    hub.sync()
+    assert list(fallen_silent(hub.context, members(hub.context))) == []
+    hub.context.desks.of(HUB).heard_at[NAME] -= 3600
+    assert [each["metadata"]["name"] for each in fallen_silent(hub.context, members(hub.context))] == [NAME]
+    hub.look()
+    hub.sync()
+    assert list(fallen_silent(hub.context, members(hub.context))) == []
+
+
+def test_a_look_at_a_hospital_that_is_well_asks_the_api_server_nothing(hub):
+    hub.both_turn()
+    hub.look()
+    before = len(hub.api.calls)
+    hub.look()
+    assert hub.api.calls[before:] == []
+
+
+def test_what_was_said_to_many_hospitals_is_read_without_waiting_for_each(hub, monkeypatch):
+    waits = []
+    wait = type(hub.both.log).wait
+    monkeypatch.setattr(type(hub.both.log), "wait", lambda *given: waits.append(given[1]) or wait(*given))
+    for number in range(20):
+        key = Identity.generate("x").public().text()
+        spec = {"accepted": True, "cluster": "Own", "publicKey": key, "certificateRequest": "none"}
+        made = document("Hospital", {**spec, ".metadata.name": f"h-{number}"})
+        made["metadata"] |= {"namespace": HUB}
+        hub.api.put(made)
+    hub.turn()
+    assert [len(each) for each in waits] == [21, 21]  # once for what was said, once for what is told
 
 
 def test_one_hospital_is_not_admitted_under_two_names(hub):

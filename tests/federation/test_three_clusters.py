@@ -173,12 +173,8 @@ def test_its_staff_has_rights_in_the_hospitals_namespace_and_nowhere_else(hospit
         with pytest.raises(ClusterError):
             each.staff.kubectl("auth", "can-i", *asked, "-n", "default")
     assert each.staff.kubectl("auth", "can-i", "create", "pods", "-n", STAFFED) == "yes\n"
-    of_the_cluster = (
-        "clusterroles,clusterrolebindings,validatingadmissionpolicies",
-        "-l",
-        "app.kubernetes.io/part-of=consilia",
-    )
-    assert each.cluster.get(*of_the_cluster)["items"] == []
+    of_the_cluster = "clusterroles,clusterrolebindings,validatingadmissionpolicies"
+    assert each.cluster.get(of_the_cluster, "-l", "app.kubernetes.io/part-of=consilia")["items"] == []
 
 
 GPUS = (

@@ -57,3 +57,14 @@ def test_a_broker_wakes_the_upkeep_and_the_jobs_of_its_namespace_that_wait_for_t
     broker["metadata"]["namespace"] = "hub"
     found = list(wake(store, key_of(kinds.STATEFUL_SET, broker), broker))
     assert found == [Key(kinds.STATEFUL_SET, "hub", KAFKA), Key(kinds.FEDERATED_JOB, "hub", "waiting")]
+
+
+def test_a_broker_wakes_the_hospitals_in_other_clusters_that_wait_to_be_admitted(store):
+    for name, status in {"new": {}, "old": {"conditions": conditions(Joined="True")}}.items():
+        store.put(kinds.HOSPITAL, joined(name) | {"spec": {"accepted": True, "cluster": "Own"}, "status": status})
+    broker = labelled(kinds.STATEFUL_SET, **{COMPONENT: "kafka"})
+    broker["metadata"]["namespace"] = "hub"
+    found = {
+        each.name for each in wake(store, key_of(kinds.STATEFUL_SET, broker), broker) if each.kind == kinds.HOSPITAL
+    }
+    assert found == {"new"}

@@ -21,6 +21,7 @@ from consilia.log.opening import open_log
 from consilia.wire.correspondence import Recall, Report, read_offer, read_report
 from consilia.wire.identity import Identity
 from consilia_operator.correspondence.mailbox import Mailbox, Posted
+from consilia_operator.transport.administration import enrolled
 from consilia_operator.transport.credentials import by_certificate
 from consilia_operator.transport.interface import NotReady
 from consilia_operator.transport.managed import Managed
@@ -197,6 +198,15 @@ def test_a_job_lets_members_in_with_the_certificates_that_they_have(world):
         log.create_topic(topics.up("riverside", name))
     seen = visible(world.settings("riverside"))
     assert {topics.rounds(name), topics.model(name), topics.up("riverside", name)} <= seen
+
+
+def test_kafka_tells_at_once_who_needs_not_be_enrolled_anew(world):
+    reach = world.transport._foundations._known[HUB].reach
+    assert enrolled(reach) == set(NAMES)
+    world.expel("lakeside")
+    assert enrolled(reach) == {"riverside"}
+    world.admit("lakeside")
+    assert enrolled(reach) == set(NAMES)
 
 
 def test_who_is_expelled_can_do_nothing_from_then_on_also_where_it_is_connected(world):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consilia.wire.correspondence import FromHub, Offer, Report, TaskReport
+from consilia.wire.identity import Identity
 from consilia_operator.correspondence.standing import Place, Wanted
 from consilia_operator.kinds import HOSPITAL_TASK
 from consilia_operator.store import Document
@@ -32,6 +33,10 @@ class Desk:
     """By topic of reports: how far it has been read."""
     last: int = 0
     """The greatest serial that was ever used."""
+    identity: Identity | None = None
+    """What the hub signs with, once it was read."""
+    identified: float = 0.0
+    """When that was, by the monotonic clock."""
 
 
 @dataclass
@@ -42,7 +47,9 @@ class Desks:
 
     def offer(self, namespace: str, hospital: str, uid: str, wanted: Wanted) -> None:
         """Have the hospital know of a job."""
-        self._each[namespace].wanted[hospital, uid] = wanted
+        there = self._each[namespace].wanted
+        if there.get((hospital, uid)) != wanted:  # what is the same stays the same object: compared in no time
+            there[hospital, uid] = wanted
 
     def hand_out(self, namespace: str, hospital: str, bundle: Document) -> None:
         """Have the hospital know its way to the log."""

@@ -3,20 +3,21 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import time
+from time import monotonic, time
 
 from consilia.certificates import write_private
 from consilia.errors import ConsiliaError, CorrespondenceError, LogUnavailableError, Objection
 from consilia.log import Log, Record, topics
 from consilia.log.opening import kafka_url, open_log
-from consilia.wire.correspondence import Report, key_of, read_offer, read_report
+from consilia.wire.correspondence import Report, TaskReport, key_of, read_offer, read_report
 from consilia.wire.identity import Identity, PublicKey
+from consilia_operator.conditions import holds
 from consilia_operator.context import Context
 from consilia_operator.correspondence import standing
 from consilia_operator.correspondence.desks import Desk
@@ -30,6 +31,12 @@ from consilia_operator.transport.interface import KAFKA_JSON, NotReady
 logger = logging.getLogger("consilia.operator.hospitals")
 
 _LISTENING, _AGAIN, _LOOKING = 1.0, 5.0, 2.0
+_TOGETHER = 0.5
+"""What comes within so many seconds is dealt with together: each time all hospitals' topics are gone through."""
+_SILENT = 2.0
+"""So many intervals may pass until a hospital counts as away."""
+_TRUSTED = 60.0
+"""So long the hub's key is taken to be the one that was read last, in seconds."""
 
 Connect = Callable[[Mapping[str, bytes], Path], Log]
 
@@ -39,11 +46,14 @@ async def run(context: Context, connect: Connect | None = None) -> None:
     sitting: dict[str, asyncio.Task[None]] = {}
     try:
         while True:
-            needed = set(members(context))
+            found = members(context)
+            needed = set(found)
             for namespace in needed - set(sitting):
                 sitting[namespace] = asyncio.create_task(_sit(context, namespace, connect or _connect))
             for namespace in set(sitting) - needed:
                 sitting.pop(namespace).cancel()
+            for silence in fallen_silent(context, found):
+                context.look_at(HOSPITAL, silence["metadata"]["namespace"], silence["metadata"]["name"])
             await asyncio.sleep(_LOOKING)
     finally:
         for each in sitting.values():
@@ -58,6 +68,20 @@ def members(context: Context, namespace: str | None = None) -> dict[str, list[Do
         if is_member(each) and each["spec"].get("accepted"):
             found[each["metadata"]["namespace"]].append(each)
     return dict(found)
+
+
+def silent(report: Report, at: float) -> bool:
+    """Whether one that told this, at that time, has not been heard of for too long."""
+    return time() - at > _SILENT * report.interval
+
+
+def fallen_silent(context: Context, members: Mapping[str, Sequence[Document]]) -> Iterator[Document]:
+    """Those whose status says yet that they are there: nothing else would have them looked at."""
+    for namespace, hospitals in members.items():
+        for each in hospitals:
+            heard = context.desks.report(namespace, each["metadata"]["name"])
+            if heard and silent(*heard) and holds(each.get("status", {}).get("conditions", ()), "Available"):
+                yield each
 
 
 def is_member(hospital: Document) -> bool:
@@ -77,8 +101,11 @@ async def hub_identity(context: Context, namespace: str) -> Identity:
     Raises:
         IdentityError: its Secret is damaged.
     """
-    secret = await context.api.create_once(new_hub_identity(namespace))
-    return Identity(namespace, private_key(secret))
+    desk = context.desks.of(namespace)
+    if desk.identity is None or monotonic() - desk.identified > _TRUSTED:
+        secret = await context.api.create_once(new_hub_identity(namespace))
+        desk.identity, desk.identified = Identity(namespace, private_key(secret)), monotonic()
+    return desk.identity
 
 
 async def _sit(context: Context, namespace: str, connect: Connect) -> None:
@@ -107,8 +134,10 @@ async def _correspond(
         try:
             correspondent = Correspondent(context, namespace, identity, mailbox, clerk)
             while True:
+                began = monotonic()
                 await correspondent.listen(_LISTENING)
                 await correspondent.write()
+                await asyncio.sleep(max(0.0, began + _TOGETHER - monotonic()))
         finally:
             with suppress(ConsiliaError):
                 await asyncio.shield(clerk.have(mailbox.close))
@@ -124,6 +153,8 @@ class Correspondent:
     mailbox: Mailbox
     clerk: Clerk
     _keys: dict[str, PublicKey] = field(default_factory=dict)
+    _told: dict[str, str] = field(default_factory=dict)
+    """The same, as they stand in the Hospitals."""
 
     @property
     def desk(self) -> Desk:
@@ -143,15 +174,16 @@ class Correspondent:
     async def _meet(self) -> None:
         """Hospitals that were admitted since; of each it is read what was said to it before, by an earlier process."""
         there = {each["metadata"]["name"]: each["spec"]["publicKey"] for each in self._members()}
+        new = sorted(set(there) - set(self._keys))
         for name in set(self._keys) - set(there):
-            del self._keys[name]
+            del self._keys[name], self._told[name]
         for name, key in there.items():
-            known = name in self._keys
-            self._keys[name] = PublicKey.from_text(key)
-            if not known:
-                before = partial(self.mailbox.receive, {topics.offers(name): 0}, 0)
-                for record in await self.clerk.have(before):
-                    self._remember(name, record)
+            if self._told.get(name) != key:
+                self._keys[name], self._told[name] = PublicKey.from_text(key), key
+        if new:
+            before = partial(self.mailbox.everything, [topics.offers(name) for name in new])
+            for record in await self.clerk.have(before):
+                self._remember(record.topic.removeprefix(topics.offers("")), record)
 
     def _members(self) -> Iterator[Document]:
         yield from members(self.context, self.namespace).get(self.namespace, [])
@@ -175,7 +207,7 @@ class Correspondent:
             self.context.metrics.letters_refused.labels(error.objection).inc()
             logger.warning("%s: a report was not believed (%s): %s", self.namespace, error.objection, error)
             return
-        before = self.desk.reports.get(hospital)
+        before = self.context.desks.report(self.namespace, hospital)
         self.desk.reports[hospital] = report
         self.desk.heard_at[hospital] = time() if live else min(time(), report.issued)
         self._wake(hospital, before, report)
@@ -188,13 +220,14 @@ class Correspondent:
             )
             raise CorrespondenceError(Objection.REPLAYED, message)
 
-    def _wake(self, hospital: str, before: Report | None, report: Report) -> None:
-        """The Hospital, and the jobs of which something else is told than before."""
-        self.context.look_at(HOSPITAL, self.namespace, hospital)
-        old = {each.uid: each for each in before.tasks} if before else {}
+    def _wake(self, hospital: str, before: tuple[Report, float] | None, report: Report) -> None:
+        """The Hospital, and the jobs, of which something else is told than before: a heartbeat alone wakes nobody."""
+        if before is None or silent(*before) or _of_hospital(before[0]) != _of_hospital(report):
+            self.context.look_at(HOSPITAL, self.namespace, hospital)
+        old = {each.uid: _of_job(each) for each in before[0].tasks} if before else {}
         for each in report.tasks:
             wanted = self.desk.wanted.get((hospital, each.uid))
-            if wanted and each != old.get(each.uid):
+            if wanted and _of_job(each) != old.get(each.uid):
                 self.context.look_at(FEDERATED_JOB, self.namespace, wanted.job["metadata"]["name"])
 
     async def write(self) -> None:
@@ -215,3 +248,13 @@ class Correspondent:
         for each in letters:
             desk.said[each.hospital, key_of(each)] = each
             desk.last = max(desk.last, each.serial)
+
+
+def _of_hospital(report: Report) -> tuple[object, ...]:
+    """What its Hospital shows of a report."""
+    return report.version, report.datasets, report.gpus, report.ledger, report.certificate_request
+
+
+def _of_job(task: TaskReport) -> TaskReport:
+    """What a FederatedJob shows of one: rounds it is told by its aggregator."""
+    return task.model_copy(update={"round": None})

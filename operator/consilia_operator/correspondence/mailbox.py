@@ -45,6 +45,13 @@ class Mailbox:
         self._log.wait(positions, seconds)
         return [record for topic, offset in positions.items() for record in follow(self._log, topic, offset)]
 
+    def everything(self, topics: Sequence[str]) -> list[Record]:
+        """All that is there on these topics. They are asked for together: one after the other would take minutes."""
+        for topic in topics:
+            self._log.end_offset(topic)  # from here on the log knows how far it has to read
+        self._log.wait(dict.fromkeys(topics, 0), 0)
+        return [record for topic in topics for record in follow(self._log, topic, 0)]
+
     def send(self, letters: Sequence[Posted]) -> None:
         """All of them or none."""
         with self._producer.transaction() as transaction:

@@ -133,6 +133,22 @@ def enrol(reach: Reach, hospital: str) -> None:
         Access(settings, admin).add(member_rules(hospital, f"User:{hospital}"))
 
 
+def enrolled(reach: Reach) -> frozenset[str]:
+    """The hospitals for which `enrol` would change nothing: asked at once for all, not for one after the other.
+
+    Raises:
+        LogUnavailableError: the brokers do not answer.
+    """
+    with _administrator(reach, "look for hospitals") as (settings, admin):
+        there = set(Cluster(settings, admin).topics())
+        known = {each.rule for each in Access(settings, admin).found() if each.plain}
+    prefix = topics.reports("")
+    names = (topic.removeprefix(prefix) for topic in there if topic.startswith(prefix))
+    return frozenset(
+        name for name in names if topics.offers(name) in there and known.issuperset(member_rules(name, f"User:{name}"))
+    )
+
+
 def expel(reach: Reach, hospital: str) -> None:
     """Let a hospital do nothing any more, at once, on connections that are open too; its topics stay.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,15 @@ from consilia.errors import (
     PermanentError,
 )
 from consilia_operator.transport import leaves
-from consilia_operator.transport.administration import Wanted, aggregator_user, enrol, expel, leftovers, take_away
+from consilia_operator.transport.administration import (
+    Wanted,
+    aggregator_user,
+    enrol,
+    enrolled,
+    expel,
+    leftovers,
+    take_away,
+)
 from consilia_operator.transport.credentials import Passwords, by_certificate, by_password
 from consilia_operator.transport.deputy import Deputy
 from consilia_operator.transport.foundation import Foundation, Foundations, Surroundings
@@ -30,11 +39,30 @@ logger = logging.getLogger("consilia.kafka")
 VERIFIED_SECONDS = 1800.0
 """After so long a job's users and rules are brought about again, in case somebody took them away by hand."""
 _SOON, _LATER = 3.0, 60.0
+_TRUSTED = 1.0
+"""So long Kafka is taken to be as it was, in seconds, where many hospitals are looked at one after the other."""
+_LISTED = 60.0
+"""And so long those hospitals that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
     what: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What was found, which many hospitals have in common."""
+
+    found: Foundation
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    identity: str
+    hospitals: frozenset[str]
     until: float
 
 
@@ -47,6 +75,9 @@ class Managed:
         self._passwords = Passwords(cluster, surroundings.clock)
         self._deputy = Deputy()
         self._verified: dict[tuple[str, str], _Verified] = {}
+        self._grounds: dict[str, _Ground] = {}
+        self._listed: dict[str, _Listed] = {}
+        self._listing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def prepare(self, job: Document, hospitals: Sequence[str], members: Sequence[str] = ()) -> Ready | NotReady:
         """See `Transport`."""
@@ -120,7 +151,7 @@ class Managed:
 
     async def admit(self, namespace: str, hospital: str, request: bytes, before: bytes | None) -> Membership | NotReady:
         """See `Transport`. Kafka is made where there is none: whoever joins needs no job."""
-        found = await self._foundations.lay(namespace, None)
+        found = await self._ground(namespace)
         if isinstance(found, NotReady):
             return found
         if found.keys.members is None:
@@ -131,9 +162,28 @@ class Managed:
         what = digest(found.identity, "member")
         if not self._told(namespace, f"member {hospital}", what):
             now = self._clock()
-            await self._deputy.ask(namespace, "admit a hospital", partial(enrol, found.reach, hospital))
+            if hospital not in await self._enrolled(namespace, found):
+                await self._deputy.ask(namespace, "admit a hospital", partial(enrol, found.reach, hospital))
             self._verified[namespace, f"member {hospital}"] = _Verified(what, now + VERIFIED_SECONDS)
         return Membership(servers=found.plan.members, trust=found.keys.trust, certificate=certificate)
+
+    async def _ground(self, namespace: str) -> Foundation | NotReady:
+        known = self._grounds.get(namespace)
+        if known and known.until > self._clock():
+            return known.found
+        found = await self._foundations.lay(namespace, None)
+        if isinstance(found, Foundation):
+            self._grounds[namespace] = _Ground(found, self._clock() + _TRUSTED)
+        return found
+
+    async def _enrolled(self, namespace: str, found: Foundation) -> frozenset[str]:
+        """Who is known to Kafka; an operator that was started again need not enrol thousands anew."""
+        async with self._listing[namespace]:
+            known = self._listed.get(namespace)
+            if known is None or known.identity != found.identity or known.until <= self._clock():
+                names = await self._deputy.ask(namespace, "look for hospitals", partial(enrolled, found.reach))
+                known = self._listed[namespace] = _Listed(found.identity, names, self._clock() + _LISTED)
+            return known.hospitals
 
     async def expel(self, namespace: str, hospital: str) -> None:
         """See `Transport`.
@@ -144,6 +194,7 @@ class Managed:
         if way := await self._foundations.existing(namespace):
             await self._deputy.ask(namespace, "expel a hospital", partial(expel, way, hospital))
         self._verified.pop((namespace, f"member {hospital}"), None)
+        self._listed.pop(namespace, None)
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """See `Transport`."""
