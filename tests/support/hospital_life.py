@@ -47,11 +47,12 @@ def lasting(each, task):
 
 
 def of_the_release(each):
-    """Everything in the cluster that Helm has made: kind and name."""
+    """Everything in the cluster that Helm has made, but pods that are about to go: kind and name."""
     kinds = each.cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     listed = ",".join(kind for kind in kinds if not kind.startswith(("events", "componentstatuses")))
     chosen = ("-A", "-l", "app.kubernetes.io/managed-by=Helm,app.kubernetes.io/part-of=consilia")
-    return {(one["kind"], one["metadata"]["name"]) for one in each.cluster.get(listed, *chosen)["items"]}
+    found = [one for one in each.cluster.get(listed, *chosen)["items"] if "deletionTimestamp" not in one["metadata"]]
+    return {(one["kind"], one["metadata"]["name"]) for one in found}
 
 
 def verify(each, hub, folder, *heads):
