@@ -17,7 +17,7 @@ from hospital_life import account, lasting, occupant, of_the_release, task_of, u
 from installation import ENTRYPOINT, HUB, QUICK, RESTRICTED, Federation, condition, ended, installed, our_images
 from joining import JOIN_A_HUB, LEFT_OUT, OF_HOSPITALS, RUN_A_HUB, Pair, commands, reader
 from local_runs import run_here
-from mishaps import decide, kill_operator, knock, offline, operator_away, round_of, round_reached, until
+from mishaps import decide, kill_operator, knock, offered, offline, operator_away, round_of, round_reached, until
 from needed import real_data
 from real_cluster import ours_or_skip
 
@@ -225,41 +225,38 @@ def test_a_job_that_is_deleted_is_gone_there_too(hub, hospitals, trained):
 def test_operators_die_and_a_cable_is_cut_in_the_middle_of_a_job_and_the_model_is_the_same(
     hub, hospitals, trained, job, tmp_path
 ):
-    wanted = job("bad-day")
+    wanted, one, other = job("bad-day"), hospitals[STAFFED], hospitals[WALKED]
     wanted["spec"]["rounds"]["count"] = 60
-    hub.apply(wanted)
-    hub.until("bad-day", round_reached(3), 120)
-    one, other = hospitals[STAFFED], hospitals[WALKED]
-    with operator_away(hub.cluster, *HUBS_OPERATOR):
-        kill_operator(one.cluster, one.name, "consilia-hospital-operator")
-        before = round_of(other, "bad-day")
-        until(lambda: round_of(other, "bad-day") >= before + 5, "no round goes on without the hub's operator")
-        with offline(other):
-            time.sleep(20)  # longer than a session on the log lasts without a word
-    status = hub.until("bad-day", ended, 300)
-    assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
-    assert hub.model("bad-day") == run_here(tmp_path, wanted)
-    hub.delete("bad-day")
+    with offered(hub, wanted, hospitals.values()) as name:
+        hub.until(name, round_reached(3), 120)
+        with operator_away(hub.cluster, *HUBS_OPERATOR):
+            kill_operator(one.cluster, one.name, "consilia-hospital-operator")
+            before = round_of(other, name)
+            until(lambda: round_of(other, name) >= before + 5, "no round goes on without the hub's operator")
+            with offline(other):
+                time.sleep(20)  # longer than a session on the log lasts without a word
+        status = hub.until(name, ended, 300)
+        assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
+        assert hub.model(name) == run_here(tmp_path, wanted)
 
 
 def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospitals, trained, job):
     wanted, (comes, goes) = job("come-and-go"), (hospitals[WALKED], hospitals[STAFFED])
     wanted["spec"]["hospitals"] |= {"minReady": 1, "minUpdates": 1}
-    wanted["spec"]["rounds"] = {"count": 30, "deadlineSeconds": 5}
+    wanted["spec"]["rounds"] = {"count": 40, "deadlineSeconds": 5}
     by_hand = json.dumps({"spec": {"approval": {"mode": "Manual", "tasks": None}}})
     comes.cluster.kubectl("patch", "dataset", "heart-disease", "-n", comes.name, "--type=merge", "-p", by_hand)
-    hub.apply(wanted)
-    hub.until("come-and-go", round_reached(2), 120)
-    assert round_of(comes, "come-and-go") == 0
-    decide(comes, "come-and-go", "Approved")
-    until(lambda: round_of(comes, "come-and-go") > 0, "who approves later does not join")
-    decide(goes, "come-and-go", "Denied")
-    status = hub.until("come-and-go", ended, 300)
-    assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
-    assert status["roundsCompleted"] == 30
-    assert {each["name"]: each["state"] for each in status["hospitals"]} == {comes.name: "Done", goes.name: "Denied"}
-    assert round_of(goes, "come-and-go") < 30
-    hub.delete("come-and-go")
+    with offered(hub, wanted, hospitals.values()) as name:
+        hub.until(name, round_reached(2), 120)
+        assert round_of(comes, name) == 0
+        decide(comes, name, "Approved")
+        until(lambda: round_of(comes, name) > 0, "who approves later does not join")
+        decide(goes, name, "Denied")
+        status = hub.until(name, ended, 300)
+        assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
+        assert status["roundsCompleted"] == 40
+        assert {row["name"]: row["state"] for row in status["hospitals"]} == {comes.name: "Done", goes.name: "Denied"}
+        assert round_of(goes, name) < 40
 
 
 @pytest.fixture(scope="module")

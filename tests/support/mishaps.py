@@ -3,17 +3,27 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hospital_cluster import HospitalCluster
-from installation import round_reached
+from installation import Federation, round_reached
 
 from tests.cluster import network
 from tests.cluster.access import Access
 
-__all__ = ["decide", "kill_operator", "knock", "offline", "operator_away", "round_of", "round_reached", "until"]
+__all__ = [
+    "decide",
+    "kill_operator",
+    "knock",
+    "offered",
+    "offline",
+    "operator_away",
+    "round_of",
+    "round_reached",
+    "until",
+]
 Document = dict[str, Any]
 
 
@@ -58,6 +68,19 @@ def knock(hospital: HospitalCluster) -> None:
     subprocess.run(command, check=False, capture_output=True, timeout=20)
 
 
+@contextmanager
+def offered(hub: Federation, job: Document, hospitals: Iterable[HospitalCluster]) -> Iterator[str]:
+    """Within the block the hub has the job; afterwards nobody has anything of it. The job's name."""
+    name = job["metadata"]["name"]
+    hub.apply(job)
+    try:
+        yield name
+    finally:
+        hub.delete(name)
+        for each in hospitals:
+            until(lambda each=each: not task_of(each, name), f"{each.name} still has a task of {name}")
+
+
 def task_of(hospital: HospitalCluster, job: str) -> Document:
     """The hospital's own object of a job; empty while there is none."""
     tasks = hospital.cluster.get("hospitaltasks", "-n", hospital.name)["items"]
@@ -73,4 +96,4 @@ def decide(hospital: HospitalCluster, job: str, decision: str) -> None:
     """What somebody at the hospital says to a job."""
     patch = json.dumps({"spec": {"decision": decision}})
     name = task_of(hospital, job)["metadata"]["name"]
-    hospital.staff.kubectl("patch", "hospitaltask", name, "-n", hospital.name, "--type=merge", "-p", patch)
+    hospital.cluster.kubectl("patch", "hospitaltask", name, "-n", hospital.name, "--type=merge", "-p", patch)
