@@ -243,7 +243,7 @@ def test_operators_die_and_a_cable_is_cut_in_the_middle_of_a_job_and_the_model_i
 def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospitals, trained, job):
     wanted, (comes, goes) = job("come-and-go"), (hospitals[WALKED], hospitals[STAFFED])
     wanted["spec"]["hospitals"] |= {"minReady": 1, "minUpdates": 1}
-    wanted["spec"]["rounds"] = {"count": 40, "deadlineSeconds": 5}
+    wanted["spec"]["rounds"] = {"count": 400, "deadlineSeconds": 5}
     by_hand = json.dumps({"spec": {"approval": {"mode": "Manual", "tasks": None}}})
     comes.cluster.kubectl("patch", "dataset", "heart-disease", "-n", comes.name, "--type=merge", "-p", by_hand)
     with offered(hub, wanted, hospitals.values()) as name:
@@ -254,9 +254,9 @@ def test_one_hospital_joins_and_another_leaves_in_the_middle_of_a_job(hub, hospi
         decide(goes, name, "Denied")
         status = hub.until(name, ended, 300)
         assert condition(status, "Succeeded").get("status") == "True", json.dumps(status, indent=1)
-        assert status["roundsCompleted"] == 40
+        assert status["roundsCompleted"] == 400
         assert {row["name"]: row["state"] for row in status["hospitals"]} == {comes.name: "Done", goes.name: "Denied"}
-        assert round_of(goes, name) < 40
+        assert round_of(goes, name) < 400
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -71,7 +71,9 @@ async def run(context: Context, namespace: str, connect: "Callable[[Link, Path],
 
 
 def _connect(link: Link, folder: Path) -> Log:
-    for name, content in link.log.items():
+    """A report that cannot be sent by the time of the next one is not sent: that is when the hub counts as lost."""
+    settings = json.loads(link.log[KAFKA_JSON]) | {"deliverySeconds": INTERVAL}
+    for name, content in {**link.log, KAFKA_JSON: json.dumps(settings).encode()}.items():
         write_private(folder / name, content)
     return open_log(kafka_url(folder / KAFKA_JSON))
 
@@ -101,8 +103,7 @@ async def _follow(context: Context, link: Link, clerk: Clerk, connect: Callable[
                 await agent.tell()
         finally:
             connected.set(0)
-            with suppress(ConsiliaError):
-                await asyncio.shield(clerk.have(mailbox.close))
+            await clerk.close(mailbox)
 
 
 @dataclass

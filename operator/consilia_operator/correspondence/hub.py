@@ -139,8 +139,7 @@ async def _correspond(
                 await correspondent.write()
                 await asyncio.sleep(max(0.0, began + _TOGETHER - monotonic()))
         finally:
-            with suppress(ConsiliaError):
-                await asyncio.shield(clerk.have(mailbox.close))
+            await clerk.close(mailbox)
 
 
 @dataclass

@@ -5,15 +5,21 @@ Everything here waits for the log, so it is called in a thread: see `Clerk`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
+from consilia.errors import ConsiliaError
 from consilia.log import Log, Record, follow
 from consilia.wire.correspondence import FromHub, Report, key_of, write
 from consilia.wire.identity import Identity
 
 Answer = TypeVar("Answer")
+_PARTING = 5.0
+"""So long a connection may take to close, in seconds: whoever is told to stop has 30 for everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +71,32 @@ class Mailbox:
 
 
 class Clerk:
-    """A thread of its own for what waits; one call at a time."""
+    """A thread of its own for what waits; one call at a time. The program's end does not wait for it."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="correspondence")
+        self._asked: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        Thread(target=self._serve, name="correspondence", daemon=True).start()
 
     async def have(self, act: Callable[[], Answer]) -> Answer:
         """Have it done there."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+        future: Future[Answer] = Future()
+        self._asked.put((future, act))
+        return await asyncio.wrap_future(future)
+
+    async def close(self, mailbox: Mailbox) -> None:
+        """Leave the log; where it does not answer, without waiting for that."""
+        with suppress(ConsiliaError, TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.have(mailbox.close)), _PARTING)
 
     def dismiss(self) -> None:
         """Without waiting for what it is at."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._asked.put(None)
+
+    def _serve(self) -> None:
+        while asked := self._asked.get():
+            future, act = asked
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(act())
+                except BaseException as error:  # noqa: BLE001 (it is whoever asked that hears of it)
+                    future.set_exception(error)
