@@ -8,7 +8,7 @@ from consilia_operator.conditions import finished, holds
 from consilia_operator.context import Context
 from consilia_operator.kinds import FEDERATED_JOB, SECRET
 from consilia_operator.store import Document, Key
-from consilia_operator.sweeping import sweep_log
+from consilia_operator.sweeping import sweep_log, sweep_members
 from consilia_operator.transport.leaves import CERTIFICATE
 from consilia_operator.transport.managed_plan import BROKERS_SECRET, OPERATOR_SECRET
 
@@ -21,6 +21,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
         await tell_expiry(context, key.namespace)
     else:
         context.metrics.forget_certificates(key.namespace)
+    await sweep_members(context, key.namespace)
     await sweep_log(context, key)
     return None
 

@@ -11,7 +11,7 @@ from consilia.api.federated_job import name_on_log
 from consilia.errors import ConsiliaError
 from consilia_operator.context import Context
 from consilia_operator.errors import ApiRefused
-from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
+from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, STATEFUL_SET
 from consilia_operator.names import JOB, JOB_NAMESPACE, JOB_UID, KAFKA
 from consilia_operator.store import Document, Key, key_of
 from consilia_operator.transport.interface import GoneJob
@@ -74,6 +74,19 @@ async def sweep_log(context: Context, key: Key) -> None:
                 failed.append(error)
     if failed:
         raise failed[0]
+
+
+async def sweep_members(context: Context, namespace: str) -> None:
+    """Hospitals in other clusters whose Hospital was deleted, perhaps while no operator ran, have no rights on the log.
+
+    Raises:
+        ConsiliaError: the log does not answer.
+    """
+    known = {each["metadata"]["name"] for each in context.store.all(HOSPITAL, namespace)}
+    for name in sorted(set(await context.transport.members(namespace)) - known):
+        if await context.api.get(HOSPITAL, namespace, name) is None:
+            logger.warning("there is no Hospital %s/%s any more: it is expelled from the log", namespace, name)
+            await context.transport.expel(namespace, name)
 
 
 def log_name(job: Document) -> str:

@@ -4,13 +4,15 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from api_documents import document
 from observed import NOON, progress, shown
+from transport_in_memory import TransportInMemory
 
 from consilia.errors import LogUnavailableError
 from consilia_operator import reconcile, sweeping
 from consilia_operator.correspondence.desks import Desks
 from consilia_operator.errors import ApiRefused
-from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL_TASK, STATEFUL_SET
+from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL, HOSPITAL_TASK, STATEFUL_SET
 from consilia_operator.memory import Memory
 from consilia_operator.names import JOB, JOB_NAMESPACE, JOB_UID
 from consilia_operator.store import Key, Store
@@ -120,3 +122,13 @@ def test_what_an_older_jobs_aggregator_said_is_not_this_ones():
     context = SimpleNamespace(progress=SimpleNamespace(heard=lambda _: said))
     assert reconcile._heard(context, old) == said
     assert reconcile._heard(context, new) is None
+
+
+def test_who_was_deleted_while_no_operator_ran_is_expelled_and_who_was_made_just_now_is_not():
+    transport, store = TransportInMemory(), Store()
+    transport.admitted = {"known", "gone", "new"}
+    known = document("Hospital", {".metadata.name": "known"})
+    store.put(HOSPITAL, known | {"metadata": known["metadata"] | {"namespace": "hub", "resourceVersion": "1"}})
+    api = SimpleNamespace(get=lambda _, __, name: answered(None if name == "gone" else known))
+    asyncio.run(sweeping.sweep_members(SimpleNamespace(api=api, store=store, transport=transport), "hub"))
+    assert transport.expelled == [("hub", "gone")]

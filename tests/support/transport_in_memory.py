@@ -16,6 +16,7 @@ class TransportInMemory:
         self.kept: dict[str, list[str]] = {}
         """By namespace: the jobs that are over."""
         self.retired: list[GoneJob] = []
+        self.admitted: set[str] = set()
         self.expelled: list[tuple[str, str]] = []
         self._authorities = Authorities.begin(datetime.now(UTC))
 
@@ -24,12 +25,16 @@ class TransportInMemory:
             raise self.refusal
         if self.hindrance:
             return self.hindrance
+        self.admitted.add(hospital)
         certificate = certificate_for(self._authorities, request, hospital, before, datetime.now(UTC))
         trust = self._authorities.bundle
         return Membership(servers=("kafka.example:30093",), trust=trust, certificate=certificate)
 
     async def expel(self, namespace, hospital):
         self.expelled.append((namespace, hospital))
+
+    async def members(self, namespace):
+        return self.admitted - {name for where, name in self.expelled if where == namespace}
 
     async def prepare(self, job, hospitals, members=()):
         if self.refusal:

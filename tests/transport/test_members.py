@@ -59,6 +59,9 @@ class World:
     def expel(self, name):
         asyncio.run(self.transport.expel(HUB, name))
 
+    def listed(self):
+        return set(asyncio.run(self.transport.members(HUB)))
+
     def settings(self, name, *, certificate=None, key=None, servers=None, folder=None):
         """How a hospital reaches the log; or how somebody tries to who has other papers."""
         member = self.members[name]
@@ -213,7 +216,9 @@ def test_who_is_expelled_can_do_nothing_from_then_on_also_where_it_is_connected(
     settings = world.settings("riverside")
     with world.mailbox(settings, topics.correspondent("riverside"), "riverside") as (_, own):
         own.send([Posted(topics.reports("riverside"), report("riverside"))])
+        assert world.listed() == {"lakeside", "riverside"}
         world.expel("riverside")
+        assert world.listed() == {"lakeside"}
         with pytest.raises(ConsiliaError):
             own.send([Posted(topics.reports("riverside"), report("riverside"))])
     assert visible(settings) == set()

@@ -257,7 +257,9 @@ def test_who_is_expelled_has_no_user_and_no_job_gives_it_one():
     world = World()
     world.admit("riverside")
     world.prepare(job(), [], ["riverside"])
+    assert asyncio.run(world.transport.members(HUB)) == ["riverside"]
     world.expel("riverside")
+    assert asyncio.run(world.transport.members(HUB)) == []
     assert world.user("riverside") is None
     world.prepare(job(), [], ["riverside"])
     assert world.user("riverside") is None, "a job that has not heard of it yet"

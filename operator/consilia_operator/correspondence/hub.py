@@ -26,6 +26,7 @@ from consilia_operator.identities import private_key
 from consilia_operator.kinds import FEDERATED_JOB, HOSPITAL
 from consilia_operator.manifests.identity import new_hub_identity
 from consilia_operator.store import Document
+from consilia_operator.sweeping import sweep_members
 from consilia_operator.transport.interface import KAFKA_JSON, NotReady
 
 logger = logging.getLogger("consilia.operator.hospitals")
@@ -132,6 +133,7 @@ async def _correspond(
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         mailbox = await clerk.have(lambda: Mailbox(connect(files, Path(folder)), topics.HUB, identity))
         try:
+            await sweep_members(context, namespace)
             correspondent = Correspondent(context, namespace, identity, mailbox, clerk)
             while True:
                 began = monotonic()

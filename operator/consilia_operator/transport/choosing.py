@@ -1,7 +1,7 @@
 """Which transport a job has; and all of them as one, which the operator deals with."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Literal, TypeVar
 
 from consilia_operator.settings import OperatorSettings
@@ -73,6 +73,10 @@ class Transports:
     async def expel(self, namespace: str, hospital: str) -> None:
         """See `Transport`."""
         await self._each[self._log].expel(namespace, hospital)
+
+    async def members(self, namespace: str) -> Collection[str]:
+        """See `Transport`."""
+        return await self._each[self._log].members(namespace)
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """See `Transport`."""

@@ -1,6 +1,6 @@
 """Somebody else's Kafka: whose users and rules are theirs to make; the operator only hands out what it is given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -103,6 +103,10 @@ class External:
 
     async def expel(self, namespace: str, hospital: str) -> None:
         """Nothing: see `admit`."""
+
+    async def members(self, namespace: str) -> Collection[str]:
+        """None: see `admit`."""
+        return ()
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """None: see `admit`."""

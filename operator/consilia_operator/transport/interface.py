@@ -1,6 +1,6 @@
 """What every transport promises, and what it asks of the API server."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,6 +96,13 @@ class Transport(Protocol):
 
     async def expel(self, namespace: str, hospital: str) -> None:
         """Let it do nothing any more.
+
+        Raises:
+            LogUnavailableError: the log does not answer; try again later.
+        """
+
+    async def members(self, namespace: str) -> Collection[str]:
+        """The hospitals in other clusters that may correspond with the hub of this namespace.
 
         Raises:
             LogUnavailableError: the log does not answer; try again later.

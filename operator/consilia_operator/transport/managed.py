@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -72,6 +72,7 @@ class Managed:
     def __init__(self, cluster: Cluster, surroundings: Surroundings) -> None:
         self._clock, self._now = surroundings.clock, surroundings.now
         self._foundations = Foundations(cluster, surroundings)
+        self._outside = surroundings.settings.outside.of_managed.type != "None"
         self._passwords = Passwords(cluster, surroundings.clock)
         self._deputy = Deputy()
         self._verified: dict[tuple[str, str], _Verified] = {}
@@ -195,6 +196,12 @@ class Managed:
             await self._deputy.ask(namespace, "expel a hospital", partial(expel, way, hospital))
         self._verified.pop((namespace, f"member {hospital}"), None)
         self._listed.pop(namespace, None)
+
+    async def members(self, namespace: str) -> Collection[str]:
+        """See `Transport`."""
+        if not self._outside or not (way := await self._foundations.existing(namespace)):
+            return ()
+        return await self._deputy.ask(namespace, "look for hospitals", partial(enrolled, way))
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """See `Transport`."""

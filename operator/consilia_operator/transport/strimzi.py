@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -144,6 +144,11 @@ class Strimzi:
         """See `Transport`."""
         self._known = {key: each for key, each in self._known.items() if key[0] != namespace}
         await self._members.expel(namespace, hospital)
+
+    async def members(self, namespace: str) -> Collection[str]:
+        """See `Transport`."""
+        users = await self._made_for(STRIMZI_USER, namespace)
+        return [each["metadata"]["name"] for each in users if strimzi_objects.is_member(each)]
 
     async def own_way(self, namespace: str) -> Credentials | NotReady:
         """See `Transport`."""
