@@ -151,6 +151,13 @@ class OutboundProxy(Section):
     )
 
 
+class OfferedGpus(Section):
+    """GPUs of one kind."""
+
+    product: str = Field(min_length=1, max_length=253, description="The kind, such as NVIDIA-H100.")
+    count: int = Field(ge=0, le=100_000, description="How many the hospital offers.")
+
+
 class GpuTest(Section):
     """What `helm test` asks for to see whether PyTorch can use GPUs here."""
 
@@ -206,6 +213,12 @@ class OperatorSettings(Section):
         default="Required",
         description="What a hospital with a cluster of its own does where NetworkPolicies are not enforced: `Required` "
         "lets no job in without differential privacy, `Ignored` does.",
+    )
+    gpus: tuple[OfferedGpus, ...] = Field(
+        default=(),
+        max_length=32,
+        description="What the hub is told of the hospital's GPUs, for its `Hospital`. The operator cannot count them: "
+        "nodes are not its to see. What a job gets is decided by the Dataset's `approval.maxGpus` and the scheduler.",
     )
     gpu_test: GpuTest = Field(
         default=GpuTest(), description="What `helm test` asks for to see whether PyTorch can use GPUs here."

@@ -57,7 +57,7 @@ def _operator() -> type[BaseModel]:
     kept = {
         name: (field.annotation, field)
         for name, field in OperatorSettings.model_fields.items()
-        if name in {"proxy", "isolation", "gpu_test"} or name not in (*DERIVED, *_HUBS)
+        if name in {"proxy", "isolation", "gpus", "gpu_test"} or name not in (*DERIVED, *_HUBS)
     }
     sizes = (HospitalSizes, Field(default=HospitalSizes(), description="What its pods ask for."))
     return create_model("HospitalOperator", __base__=Values, __doc__="What the operator is told.", sizes=sizes, **kept)

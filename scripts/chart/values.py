@@ -176,7 +176,7 @@ def _operator() -> type[BaseModel]:
     return create_model("Operator", __base__=Values, __doc__="What the operator is told.", **own)
 
 
-DERIVED = ("images", "namespaces", "hospital", "proxy", "isolation", "gpu_test")
+DERIVED = ("images", "namespaces", "hospital", "proxy", "isolation", "gpus", "gpu_test")
 """Fields of the operator's settings that the chart fills from `images` and `watchNamespaces`, or no hub has use for."""
 Operator = _operator()
 

@@ -91,6 +91,7 @@ def test_every_setting_of_the_operator_can_be_set(tmp_path):
     hospitals = {
         "isolation": "Required",
         "proxy": {"secret": "consilia-proxy"},
+        "gpus": [],
         "gpuTest": {"gpus": 0, "nodeSelector": {}, "tolerations": [], "seconds": 180},
     }
     assert found == CHANGED | hospitals | {

@@ -200,6 +200,7 @@ def test_the_hub_sees_a_hospital_come_and_fall_silent(hub, monkeypatch):
     status = hub.look()
     assert {each["type"]: each["status"] for each in status["conditions"]} == {"Joined": "True", "Available": "True"}
     assert status["datasets"] == [{"name": "patients", "unit": "Record"}]
+    assert status["gpus"] == [{"product": "NVIDIA-H100", "count": 4}]
     assert status["operatorVersion"]
     monkeypatch.setattr("consilia_operator.correspondence.hub.time", lambda: time() + 3600)
     assert condition(hub.look()["conditions"], "Available")["reason"] == "Silent"

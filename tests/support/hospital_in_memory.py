@@ -31,7 +31,9 @@ from consilia_workers.inspection import InspectionSettings
 from consilia_workers.ledger_service import LedgerServer, open_or_why_not
 
 NAME, HUB = "riverside", "hub"
-SETTINGS = OperatorSettings.model_validate({"images": {"worker": "worker:1", "kafka": "kafka:1"}})
+SETTINGS = OperatorSettings.model_validate(
+    {"images": {"worker": "worker:1", "kafka": "kafka:1"}, "gpus": [{"product": "NVIDIA-H100", "count": 4}]}
+)
 LOG = {"kafka.json": b'{"bootstrapServers": ["consilia-kafka.hub.svc:9093"]}'}
 APPROVED = {"approval": {"mode": "Automatic", "tasks": ["package.module:Task"]}}
 CLAIMED = {"source": {"persistentVolumeClaim": {"claimName": "records"}}}

@@ -312,7 +312,8 @@ class Agent:
         heads = told_heads(self.context, namespace)
         head = max(heads, key=lambda each: each.entries, default=None)
         datasets = sorted(store.all(DATASET, namespace), key=lambda each: str(each["metadata"]["name"]))
-        found = telling.report(self.link, self.heard, self._tasks(), datasets, head, 2 * INTERVAL)
+        gpus = self.context.settings.gpus
+        found = telling.report(self.link, self.heard, self._tasks(), datasets, head, gpus, 2 * INTERVAL)
         there = {each.uid for each in found.tasks}
         lost = tuple(each for uid, each in sorted((self._untaken | self._unusable).items()) if uid not in there)
         update = {

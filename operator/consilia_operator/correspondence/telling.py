@@ -13,11 +13,13 @@ from consilia.wire.correspondence import (
     Report,
     ReportedCondition,
     ReportedDataset,
+    ReportedGpus,
     TaskReport,
 )
 from consilia.wire.messages import LedgerHead
 from consilia_operator.correspondence.hearing import Heard
 from consilia_operator.correspondence.link import Link
+from consilia_operator.settings import OfferedGpus
 
 Document = Mapping[str, Any]
 
@@ -32,6 +34,7 @@ def report(
     tasks: Sequence[Document],
     datasets: Sequence[Document],
     head: Head | None,
+    gpus: Sequence[OfferedGpus],
     interval: float,
 ) -> Report:
     """All that the hub is told; serial and time are the sender's to set."""
@@ -45,6 +48,7 @@ def report(
         heard=heard.serial,
         interval=interval,
         datasets=tuple(_dataset(each) for each in datasets[:256]),
+        gpus=tuple(ReportedGpus(product=each.product, count=each.count) for each in gpus),
         ledger=LedgerHead(entries=head.entries, digest=head.digest) if head else None,
         tasks=tuple(_task(each) for each in told),
     )
