@@ -13,17 +13,6 @@ from installation import Federation, round_reached
 from tests.cluster import network
 from tests.cluster.access import Access
 
-__all__ = [
-    "decide",
-    "kill_operator",
-    "knock",
-    "offered",
-    "offline",
-    "operator_away",
-    "round_of",
-    "round_reached",
-    "until",
-]
 Document = dict[str, Any]
 
 
@@ -33,6 +22,11 @@ def until(done: Callable[[], object], problem: str, seconds: float = 120) -> Non
     while not done():
         assert time.monotonic() < deadline, problem
         time.sleep(0.5)
+
+
+def until_round(hub: Federation, job: str, number: int) -> None:
+    """Wait until so many rounds of a job are closed."""
+    hub.until(job, round_reached(number), 120)
 
 
 def kill_operator(cluster: Access, namespace: str, deployment: str) -> None:
@@ -90,6 +84,12 @@ def task_of(hospital: HospitalCluster, job: str) -> Document:
 def round_of(hospital: HospitalCluster, job: str) -> int:
     """The last round that it has sent an update for."""
     return int(task_of(hospital, job).get("status", {}).get("round", 0))
+
+
+def state_of(hub: Federation, job: str, hospital: HospitalCluster) -> str:
+    """What the hub says of a hospital in a job."""
+    rows = hub.job(job).get("status", {}).get("hospitals", [])
+    return next((str(row["state"]) for row in rows if row["name"] == hospital.name), "")
 
 
 def decide(hospital: HospitalCluster, job: str, decision: str) -> None:

@@ -103,8 +103,8 @@ def _idle_operator(job: FederatedJob, hospitals: Sequence[str]) -> Iterator[tupl
     Budgets(registry, lambda: [{"metadata": {"namespace": each, "name": name}, "spec": {}} for each in hospitals])
     metrics.watch_last_event.labels("PodTemplate").set_function(time.time)
     metrics.hub_connected.labels("hub").set(1)
-    for name in hospitals:
-        metrics.hospital_available.labels("hub", name).set(1)
+    for hospital in hospitals:
+        metrics.hospital_available.labels("hub", hospital).set(1)
     server, thread = start_http_server(0, HOST, registry)
     try:
         yield metrics, Target(f"{HOST}:{server.server_port}", {"namespace": "consilia-system", "job": "operator"})
