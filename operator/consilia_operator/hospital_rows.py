@@ -53,6 +53,8 @@ def shortened(message: str) -> str:
 def _state(name: str, task: Document | None, part: PartProgress | None, *, done: bool) -> tuple[str, str]:
     if _exhausted(task, part):
         return "Exhausted", f"{BUDGET_SPENT[0].upper()}{BUDGET_SPENT[1:]}."
+    if task and (denied := _true(task.get("status", {}).get("conditions", ()), "Denied")):
+        return "Denied", denied["message"]  # also in the middle of the job: to the aggregator it is only late
     if part and part.state in _PARTS:
         state = _PARTS[part.state]
         return ("Done" if done and state != "Dropped" else state), part.message
@@ -62,8 +64,6 @@ def _state(name: str, task: Document | None, part: PartProgress | None, *, done:
 def _of_task(name: str, task: Document) -> tuple[str, str]:
     """Where a hospital stands that the aggregator has not heard of."""
     conditions = task.get("status", {}).get("conditions", ())
-    if denied := _true(conditions, "Denied"):
-        return "Denied", denied["message"]
     if not holds(conditions, "Approved"):
         approved = condition(conditions, "Approved")
         return "Offered", approved["message"] if approved else "It is being asked."

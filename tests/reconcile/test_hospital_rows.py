@@ -33,6 +33,7 @@ APPROVED = {"Approved": ("True", "ApprovedByRule")}
         (task(), None, "Offered", "It is being asked."),
         (task(Approved=("False", "WaitingForApproval")), None, "Offered", "Approved says WaitingForApproval."),
         (task(Denied=("True", "DeniedByHospital")), None, "Denied", "Denied says DeniedByHospital."),
+        (task(Denied=("True", "DeniedByHospital")), {"state": "Late", "round": 2}, "Denied", "DeniedByHospital"),
         (task(**APPROVED), None, "Pending", "Its trainer is starting."),
         (task(**APPROVED, Training=("False", "NoGpuFree")), None, "Pending", "NoGpuFree: Training says NoGpuFree."),
         (task(**APPROVED, Training=("False", "TrainerFailed")), None, "Failed", "describe hospitaltask study"),
@@ -62,6 +63,13 @@ def test_who_took_part_is_done_when_the_job_is():
     ending = {"outcome": "Succeeded", "reason": "RoundsCompleted"}
     assert row(task(**APPROVED), {"state": "Sent", "round": 9}, ending) == {"name": "a", "state": "Done", "round": 9}
     assert row(task(**APPROVED), {"state": "Left"}, ending)["state"] == "Dropped"
+    left = task(Denied=("True", "DeniedByHospital"))
+    assert row(left, {"state": "Late", "round": 2}, ending) | {"message": ""} == {
+        "name": "a",
+        "state": "Denied",
+        "round": 2,
+        "message": "",
+    }
 
 
 def words(container):
