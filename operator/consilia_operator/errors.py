@@ -16,5 +16,9 @@ class ApiRefused(PermanentError):  # noqa: N818 (as one says it)
         super().__init__(message)
 
 
+class HubLeft(TemporaryError):  # noqa: N818 (as one says it)
+    """The hospital has left its hub meanwhile: nothing of what that says is done any more."""
+
+
 class Conflict(ApiRefused):
     """The object has changed, or exists: look again."""

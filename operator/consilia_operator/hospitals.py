@@ -33,8 +33,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     status: dict[str, Any] = before | {"observedGeneration": generation}
     if is_member(document):
         found = await members.look(context, document)
-        heard = any(each.type == "Available" and each.holds for each in found.findings)
-        context.metrics.hospital_available.labels(key.namespace, key.name).set(heard)
+        _tell_prometheus(context, document, found)
         conditions = settle(before.get("conditions", ()), found.findings, generation, now())
         await write_status(context, document, {**status, **found.told, "conditions": conditions})
         return found.again
@@ -51,6 +50,16 @@ async def reconcile(context: Context, key: Key) -> float | None:
     status["conditions"] = settle(before.get("conditions", ()), [joined, available], generation, now())
     await write_status(context, document, status)
     return None if joined.holds else _LOOK_AGAIN
+
+
+def _tell_prometheus(context: Context, document: Document, found: members.Look) -> None:
+    """Whether it is heard of; who was expelled is not waited for."""
+    namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+    if not document["spec"].get("accepted"):
+        context.metrics.forget_hospital(namespace, name)
+        return
+    heard = any(each.type == "Available" and each.holds for each in found.findings)
+    context.metrics.hospital_available.labels(namespace, name).set(heard)
 
 
 async def consent(context: Context, hospital: Document) -> Finding:

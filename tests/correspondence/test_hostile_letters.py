@@ -1,5 +1,6 @@
 """What a hub, a broker or somebody between them may try: the hospital does nothing of it, and says why to both."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -8,13 +9,14 @@ import pytest
 from hospital_in_memory import APPROVED, NAME, PRIVATE
 from hub_by_hand import hub_and_riverside
 
+from consilia.enrolment.keeping import LINK
 from consilia.log import topics
 from consilia.wire.correspondence import key_of, write
 from consilia.wire.identity import MESSAGE, OFFER, Identity, Roster, canonical
 from consilia_operator.correspondence.agent import HEARD
 from consilia_operator.correspondence.mailbox import Mailbox
-from consilia_operator.errors import ApiRefused
-from consilia_operator.kinds import CONFIG_MAP
+from consilia_operator.errors import ApiRefused, HubLeft
+from consilia_operator.kinds import CONFIG_MAP, SECRET
 
 JOB = {"task": {"entrypoint": "package.module:Task"}, "dataset": "patients"}
 IMAGE = "registry.example/trainer@sha256:" + "1" * 64
@@ -307,10 +309,31 @@ def test_a_hub_cannot_fill_the_hospitals_cluster_with_offers(hub, monkeypatch):
     assert hub.task("study-4")
 
 
+def test_jobs_that_are_over_take_no_room_but_do_not_pile_up_either(hub, monkeypatch):
+    monkeypatch.setattr("consilia_operator.correspondence.offered.TASKS_AT_MOST", 2)
+    monkeypatch.setattr("consilia_operator.correspondence.offered.KEPT_AT_MOST", 4)
+    for number in range(5):
+        name = f"study-{number}"
+        hub.post(hub.letter(JOB, name=name))
+        if task := hub.task(name):
+            hub.riverside.api.put(task | {"spec": task["spec"] | {"decision": "Denied"}})
+            hub.turn()
+    assert [bool(hub.task(f"study-{number}")) for number in range(5)] == [True] * 4 + [False]
+    assert hub.report().refused == {"TooMany": 1}
+
+
+def test_nothing_new_begins_for_a_hub_that_was_left_a_moment_ago(hub):
+    asyncio.run(hub.riverside.api.delete(SECRET, NAME, LINK))
+    with pytest.raises(HubLeft, match="riverside has left the hub hub"):
+        hub.post(hub.letter(JOB))
+    assert hub.task() is None
+
+
 def test_what_a_quota_forbids_is_told_politely_and_made_when_it_may_be(hub):
     hub.riverside.api.answers = {"HospitalTask": ApiRefused(403, "exceeded quota of ward 7")}
     hub.post(hub.letter(JOB))
     assert hub.told()["Approved"] == ("False", "NotTaken")
+    assert hub.report().tasks[0].state == "NotTaken"
     assert "ward 7" not in hub.report().model_dump_json()
     hub.riverside.api.answers = {}
     hub.turn()

@@ -58,10 +58,10 @@ class Hub:
 
     def restart(self):
         store = Store()
-        applying = Applying(self.api, store)
+        applying, self.registry = Applying(self.api, store), CollectorRegistry()
         self.context = Context(
             settings=SETTINGS, namespace="consilia", api=self.api, store=store, queue=WorkQueue(), applying=applying,
-            progress=ProgressWatch(None, print), transport=TransportInMemory(), metrics=Metrics(CollectorRegistry()),
+            progress=ProgressWatch(None, print), transport=TransportInMemory(), metrics=Metrics(self.registry),
             ledgers=ledgers.Ledgers(
                 api=self.api, applying=applying, settings=SETTINGS, operator_namespace="consilia"
             ),
@@ -113,6 +113,10 @@ class Hub:
     def says(self, name, of_type):
         found = condition(self.task(name)["status"].get("conditions", ()), of_type)
         return (found["status"], found["reason"]) if found else None
+
+    def available(self, name=NAME):
+        """What Prometheus would be told."""
+        return self.registry.get_sample_value("consilia_hospital_available", {"namespace": HUB, "hospital": name})
 
     def look(self, name=NAME):
         self.sync()
@@ -203,7 +207,9 @@ def test_the_hub_sees_a_hospital_come_and_fall_silent(hub, monkeypatch):
     assert status["gpus"] == [{"product": "NVIDIA-H100", "count": 4}]
     assert status["operatorVersion"]
     monkeypatch.setattr("consilia_operator.correspondence.hub.time", lambda: time() + 3600)
+    assert hub.available() == 1
     assert condition(hub.look()["conditions"], "Available")["reason"] == "Silent"
+    assert hub.available() == 0
     assert condition(hub.look()["conditions"], "Joined")["status"] == "True"
 
 
@@ -322,6 +328,7 @@ def test_who_is_no_member_any_more_is_expelled_and_not_written_to(hub):
     hub.offer("study", suspend=True)
     hub.turn()
     assert len(hub.both.records()) == 1
+    assert hub.available() is None, "nobody is to be alarmed"
 
 
 def test_a_report_that_somebody_sends_again_is_not_news(hub):
@@ -360,6 +367,7 @@ def test_a_certificate_that_ends_soon_is_replaced_and_its_key_never_travels(hub,
 
 
 def test_a_way_to_the_log_that_is_for_a_key_that_is_not_there_is_not_taken(hub):
+    before = hub.both.riverside.there(kinds.SECRET, LINK)
     strange = certify(AUTHORITY, request_certificate(new_key(), NAME), NAME, lasts=timedelta(days=1)).decode()
     for bundle in (
         hub.both.bundle(certificate=strange),
@@ -371,4 +379,4 @@ def test_a_way_to_the_log_that_is_for_a_key_that_is_not_there_is_not_taken(hub):
         letter = Handout(hub=HUB, hospital=NAME, serial=hub.both.serial, issued=time(), bundle=fields)
         hub.both.post(letter)
     assert hub.both.report().refused == {"Malformed": 3}
-    assert hub.both.riverside.there(kinds.SECRET, LINK) is None
+    assert hub.both.riverside.there(kinds.SECRET, LINK) == before

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hospital_in_memory import APPROVED, NAME, Riverside
 
 from consilia.certificates import certify, create_authority, new_key, request_certificate
+from consilia.enrolment.keeping import LINK, secret
 from consilia.enrolment.papers import JoinBundle
 from consilia.log import follow, topics
 from consilia.log.opening import open_log, sqlite_url
@@ -36,6 +37,7 @@ class HubByHand:
         self.identity, self.riverside = Identity.generate(HUB), Riverside(folder / "riverside")
         self.aggregator = Identity.generate("aggregator")
         self.link = read(self.handed_out(), self.riverside.identity)
+        self.riverside.api.put(secret(NAME, LINK, self.link.files))
         self.log = self.open()
         self.mailbox = Mailbox(self.open(), topics.HUB, self.identity)
         self.serial = int(time() * 1000)

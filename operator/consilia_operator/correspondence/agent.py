@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, time
 
 from consilia.certificates import write_private
-from consilia.enrolment.keeping import LINK, secret
+from consilia.enrolment.keeping import BUNDLE_FILE, LINK, files_of, secret
 from consilia.errors import ConsiliaError, CorrespondenceError, IdentityError, Objection
 from consilia.log import Log, Record, topics
 from consilia.log.opening import kafka_url, open_log
@@ -29,7 +29,7 @@ from consilia_operator.correspondence import offered, telling
 from consilia_operator.correspondence.hearing import Heard, require_new
 from consilia_operator.correspondence.link import Link, find, next_request, renewed
 from consilia_operator.correspondence.mailbox import Clerk, Mailbox, Posted
-from consilia_operator.errors import ApiRefused, Conflict
+from consilia_operator.errors import ApiRefused, Conflict, HubLeft
 from consilia_operator.isolation import lets_out, way_out
 from consilia_operator.kinds import CONFIG_MAP, DATASET, HOSPITAL_TASK, SECRET
 from consilia_operator.manifests.offer import log_secret, papers
@@ -233,15 +233,18 @@ class Agent:
         if there := self.context.store.get(key):
             offered.require_same(there, task)
         else:
-            offered.require_room(len({*self._waiting, *self._standing()} - {letter.uid}), letter)
+            offered.require_room(self._tasks(), set(self._waiting), letter)
+            await self._require_link()
         await self._make(task, letter)
         if made := self.context.store.get(key):
             for paper in papers(offer, made, self.link.log):
                 await self.context.applying.apply(paper)
             self.context.queue.add(key)
 
-    def _standing(self) -> Iterator[str]:
-        return (str(each["spec"]["job"]["uid"]) for each in self._tasks())
+    async def _require_link(self) -> None:
+        """Somebody may have left the hub since the link was looked at: then nothing new begins."""
+        if BUNDLE_FILE not in files_of(await self.context.api.get(SECRET, self.link.hospital, LINK)):
+            raise HubLeft(f"{self.link.hospital} has left the hub {self.link.hub}.")
 
     async def _make(self, task: Document, letter: Offer) -> None:
         """What the API server finds wrong about it will be wrong tomorrow, too."""

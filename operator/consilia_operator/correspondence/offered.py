@@ -1,6 +1,6 @@
 """An offer off the log as objects of the hospital's own cluster. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +10,14 @@ from consilia.api import FederatedJob
 from consilia.errors import ConsiliaError, CorrespondenceError, Objection
 from consilia.wire.correspondence import TASKS_AT_MOST, Offer, ReportedCondition, TaskReport
 from consilia.wire.identity import Roster
-from consilia_operator.conditions import timestamp
+from consilia_operator.conditions import holds, timestamp
 from consilia_operator.correspondence.link import Link
 from consilia_operator.manifests import offer as manifests
 from consilia_operator.names import EXPIRES, HUB, SERIAL
 
 Document = dict[str, Any]
+KEPT_AT_MOST = 10 * TASKS_AT_MOST
+"""Of one hub's HospitalTasks, those that are over included."""
 _HOSPITALS_OWN = frozenset({"decision", "decisionMessage", "suspend"})
 """Fields of a HospitalTask's spec that may change."""
 
@@ -87,15 +89,22 @@ def not_taken(letter: Offer, now: datetime) -> TaskReport:
     condition = ReportedCondition(
         type="Approved", status="False", reason="NotTaken", message=message, last_transition_time=timestamp(now)
     )
-    return TaskReport(uid=letter.uid, conditions=(condition,), state="Approved")
+    return TaskReport(uid=letter.uid, conditions=(condition,), state="NotTaken", message=message)
 
 
-def require_room(others: int, letter: Offer) -> None:
-    """See that a hub does not fill the hospital's cluster with offers.
+def is_over(task: Mapping[str, Any]) -> bool:
+    """Whether nothing more comes of it."""
+    conditions = task.get("status", {}).get("conditions", ())
+    return holds(conditions, "Done") or holds(conditions, "Denied")
+
+
+def require_room(tasks: Sequence[Document], waiting: set[str], letter: Offer) -> None:
+    """See that a hub does not fill the hospital's cluster with offers; those that `waiting` for have no task yet.
 
     Raises:
-        CorrespondenceError: as many as the hospital reports on stand already.
+        CorrespondenceError: as many as the hospital reports on stand already, or there are many times more in all.
     """
-    if others >= TASKS_AT_MOST:
-        message = f"job {letter.uid} is offered beside {others} others. The hub has to recall some first."
-        raise CorrespondenceError(Objection.TOO_MANY, message)
+    open_ = {str(each["spec"]["job"]["uid"]) for each in tasks if not is_over(each)} | waiting - {letter.uid}
+    if len(open_) >= TASKS_AT_MOST or len(tasks) >= KEPT_AT_MOST:
+        message = f"job {letter.uid} is offered beside {len(open_)} that are open and {len(tasks)} in all. "
+        raise CorrespondenceError(Objection.TOO_MANY, message + "The hub has to end or delete some jobs first.")

@@ -19,6 +19,7 @@ from consilia.wire.correspondence import (
 from consilia.wire.messages import LedgerHead
 from consilia_operator.correspondence.hearing import Heard
 from consilia_operator.correspondence.link import Link
+from consilia_operator.correspondence.offered import is_over
 from consilia_operator.settings import OfferedGpus
 
 Document = Mapping[str, Any]
@@ -38,7 +39,7 @@ def report(
     interval: float,
 ) -> Report:
     """All that the hub is told; serial and time are the sender's to set."""
-    told = sorted(tasks, key=lambda each: str(each["metadata"]["name"]))[:TASKS_AT_MOST]
+    told = sorted(tasks, key=lambda each: (is_over(each), str(each["metadata"]["name"])))[:TASKS_AT_MOST]
     return Report(
         hub=link.hub,
         hospital=link.hospital,

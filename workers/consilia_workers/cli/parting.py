@@ -15,7 +15,7 @@ from consilia_workers.report.wording import counted
 
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _HUB_LABEL = "consilia.dev/hub"
-_PAUSE = 0.5
+_PAUSE, _SETTLED = 0.5, 2.0
 
 
 def expel(
@@ -95,9 +95,11 @@ def leave(
 
 
 def _end(kubectl: Kubectl, hub: str) -> None:
-    """All its tasks go, also one that the operator made while it did not know yet."""
-    while tasks := kubectl.list("hospitaltasks", f"{_HUB_LABEL}={hub}"):
-        kubectl.delete("hospitaltask", *map(_name, tasks))
+    """All its tasks go, also one that the operator was about to make when the link went."""
+    for pause in (_SETTLED, 0.0):
+        while tasks := kubectl.list("hospitaltasks", f"{_HUB_LABEL}={hub}"):
+            kubectl.delete("hospitaltask", *map(_name, tasks))
+        sleep(pause)
 
 
 def _name(document: dict[str, Any]) -> str:
